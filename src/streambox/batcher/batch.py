@@ -1,0 +1,1 @@
+"""A closed batch: which requests, and their inputs joined along the row axis."""

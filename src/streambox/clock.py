@@ -1,0 +1,198 @@
+"""
+Time, behind one small interface, so that the core runs the same under a real and a virtual clock.
+
+All instants are monotonic nanoseconds. A timer fires at or after its instant, never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import heapq
+import os
+import struct
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NS_PER_S = 1_000_000_000
+
+
+class Timer:
+    """One call due at ``when_ns``; ``cancel()`` is idempotent and O(1)."""
+
+    __slots__ = ("callback", "cancelled", "when_ns")
+
+    def __init__(self, when_ns: int, callback: Callable[[], None]) -> None:
+        self.when_ns = when_ns
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Clock(Protocol):
+    def now_ns(self) -> int: ...
+    def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer: ...
+
+
+class _Agenda:
+    """Timers in due order; cancelled ones are dropped when they surface."""
+
+    __slots__ = ("_count", "_heap")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._count = 0
+
+    def add(self, timer: Timer) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (timer.when_ns, self._count, timer))
+
+    def next_ns(self) -> int | None:
+        heap = self._heap
+        while heap and heap[0][2].cancelled:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def pop_due(self, now_ns: int) -> Timer | None:
+        due_ns = self.next_ns()
+        if due_ns is None or due_ns > now_ns:
+            return None
+        return heapq.heappop(self._heap)[2]
+
+
+class VirtualClock:
+    """A clock that only moves when told to: ``advance`` runs every timer on its way, in order."""
+
+    def __init__(self, start_ns: int = 0) -> None:
+        self._now_ns = start_ns
+        self._agenda = _Agenda()
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
+        timer = Timer(when_ns, callback)
+        self._agenda.add(timer)
+        return timer
+
+    def next_ns(self) -> int | None:
+        """The next timer's instant; None when nothing is due ever."""
+        return self._agenda.next_ns()
+
+    def advance_to(self, until_ns: int) -> None:
+        while (due_ns := self._agenda.next_ns()) is not None and due_ns <= until_ns:
+            self._now_ns = max(self._now_ns, due_ns)
+            timer = self._agenda.pop_due(self._now_ns)
+            assert timer is not None  # noqa: S101 - next_ns() has just seen it
+            timer.callback()
+        self._now_ns = max(self._now_ns, until_ns)
+
+    def advance(self, by_ns: int) -> None:
+        self.advance_to(self._now_ns + by_ns)
+
+
+class LoopClock:
+    """
+    The event loop's clock, with timers as fine as the kernel's.
+
+    libuv rounds its timers to 1 ms; a ``timerfd`` in the loop's poll set wakes within tens of
+    microseconds. Where there is none (macOS) the loop's own timers serve.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._agenda = _Agenda()
+        self._armed_ns: int | None = None
+        self._fallback: asyncio.TimerHandle | None = None
+        self._alarm = Alarm.create()
+        if self._alarm is not None:
+            loop.add_reader(self._alarm.fd, self._on_alarm)
+
+    @staticmethod
+    def now_ns() -> int:
+        return time.monotonic_ns()
+
+    def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
+        timer = Timer(when_ns, callback)
+        self._agenda.add(timer)
+        if self._armed_ns is None or when_ns < self._armed_ns:
+            self._arm(when_ns)
+        return timer
+
+    def close(self) -> None:
+        if self._alarm is not None:
+            self._loop.remove_reader(self._alarm.fd)
+            self._alarm.close()
+            self._alarm = None
+        if self._fallback is not None:
+            self._fallback.cancel()
+
+    def _arm(self, when_ns: int) -> None:
+        self._armed_ns = when_ns
+        if self._alarm is not None:
+            self._alarm.set(when_ns)
+            return
+        if self._fallback is not None:
+            self._fallback.cancel()
+        delay_s = max(0, when_ns - self.now_ns()) / _NS_PER_S
+        self._fallback = self._loop.call_later(delay_s, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.acknowledge()
+        self._armed_ns = None
+        while (timer := self._agenda.pop_due(self.now_ns())) is not None:
+            timer.callback()
+        next_ns = self._agenda.next_ns()
+        if next_ns is not None and (self._armed_ns is None or next_ns < self._armed_ns):
+            self._arm(next_ns)
+
+
+class Alarm:
+    """
+    A Linux ``timerfd`` on CLOCK_MONOTONIC, set to absolute instants.
+
+    Python has it from 3.13 on; before that it is reached through ctypes.
+    """
+
+    __slots__ = ("_libc", "_spec", "fd")
+
+    _CLOCK_MONOTONIC = 1
+    _NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
+    _ABSOLUTE = 1
+
+    def __init__(self, libc: ctypes.CDLL, fd: int) -> None:
+        self._libc = libc
+        self._spec = ctypes.create_string_buffer(32)
+        self.fd = fd
+
+    @classmethod
+    def create(cls) -> Alarm | None:
+        """A new alarm, or None on a platform that has none."""
+        if not sys.platform.startswith("linux"):
+            return None
+        libc = ctypes.CDLL(None, use_errno=True)
+        fd = libc.timerfd_create(cls._CLOCK_MONOTONIC, cls._NONBLOCK_CLOEXEC)
+        return cls(libc, fd) if fd >= 0 else None
+
+    def set(self, when_ns: int) -> None:
+        """Make ``fd`` readable at *when_ns*; an instant that has passed makes it readable now."""
+        when_ns = max(when_ns, 1)  # zero would disarm it
+        struct.pack_into("=qqqq", self._spec, 0, 0, 0, when_ns // _NS_PER_S, when_ns % _NS_PER_S)
+        if self._libc.timerfd_settime(self.fd, self._ABSOLUTE, self._spec, None) != 0:
+            raise OSError(ctypes.get_errno(), "timerfd_settime failed")
+
+    def acknowledge(self) -> None:
+        try:
+            os.read(self.fd, 8)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        os.close(self.fd)
