@@ -1,1 +1,153 @@
 """A closed batch: which requests, and their inputs joined along the row axis."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from streambox.errors import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streambox.batcher.request import PendingRequest
+    from streambox.executor.base import ModelSpec, TensorSpec
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+from streambox.protocol.datatypes import NUMPY_BY_NAME
+
+
+class FlushReason(enum.StrEnum):
+    """Why a batch left its queue."""
+
+    BATCHSIZE = "batchsize"
+    TIMEWINDOW = "timewindow"
+    DEADLINE = "deadline"
+    SLOTFREE = "slotfree"
+    DRAIN = "drain"
+    RETRY = "retry"
+
+
+class Batch:
+    """
+    Requests that run together, in dispatch order; closed when it is made.
+
+    ``size`` counts rows. ``tensors`` holds each input, C-contiguous, with ``size``
+    rows; ``outputs`` likewise once the batch has completed. ``wait_ns`` is the
+    longest wait in it: its oldest request's. ``reply`` belongs to whoever renders
+    the answers and is shared by all of the batch's requests.
+    """
+
+    __slots__ = (
+        "dispatched_ns",
+        "id",
+        "model",
+        "outputs",
+        "reason",
+        "reply",
+        "requests",
+        "service_ns",
+        "size",
+        "tensors",
+        "wait_ns",
+    )
+
+    def __init__(
+        self,
+        batch_id: int,
+        requests: list[PendingRequest],
+        tensors: dict[str, Array],
+        reason: FlushReason,
+        dispatched_ns: int,
+    ) -> None:
+        self.id = batch_id
+        self.model = requests[0].model
+        self.requests = requests
+        self.tensors = tensors
+        self.reason = reason
+        self.dispatched_ns = dispatched_ns
+        self.wait_ns = dispatched_ns - min(request.enqueued_ns for request in requests)
+        self.outputs: dict[str, Array] = {}
+        self.service_ns = 0
+        self.reply: Any = None
+        row = 0
+        for request in requests:
+            request.batch = self
+            request.first_row = row
+            row += request.rows
+        self.size = row
+
+    def __repr__(self) -> str:
+        return f"<Batch {self.id} {self.model} size={self.size} {self.reason}>"
+
+
+def stack(requests: Sequence[PendingRequest], spec: ModelSpec) -> dict[str, Array]:
+    """
+    Join the inputs of *requests* along axis 0.
+
+    Args:
+        requests: N >= 1, one model, equal signatures, dispatch order. Request i holds
+            r_i >= 1 rows, as ``inputs`` of shape (r_i, *dims) or as a ``vector``.
+
+    Returns:
+        Each input as (sum of r_i, *dims), C-contiguous, a copy. Where the model
+        tiles, its sole input may stay as (rows, n) with n short of a full row.
+
+    Cost: one copy of the payload. What overflows its datatype comes out infinite.
+    """
+    with np.errstate(over="ignore"):
+        if all(request.vector is not None for request in requests):
+            sole = spec.inputs[0]
+            rows = np.array([request.vector for request in requests], dtype=NUMPY_BY_NAME[sole.datatype])
+            return {sole.name: _shaped(rows, sole)}
+        return {tensor.name: _joined(requests, tensor) for tensor in spec.inputs}
+
+
+def _shaped(rows: Array, tensor: TensorSpec) -> Array:
+    """*rows* of (n, values) in the shape of *tensor*; as they are where they do not fill it (the model tiles)."""
+    dims = tensor.dims
+    if len(dims) == 1:
+        return rows
+    wanted = 1
+    for dim in dims:
+        wanted *= dim
+    return rows.reshape(len(rows), *dims) if rows.shape[1] == wanted else rows
+
+
+def _joined(requests: Sequence[PendingRequest], tensor: TensorSpec) -> Array:
+    dtype = NUMPY_BY_NAME[tensor.datatype]
+    parts = [
+        request.inputs[tensor.name]
+        if request.inputs is not None
+        else _shaped(np.array([request.vector], dtype=dtype), tensor)
+        for request in requests
+    ]
+    return np.concatenate(parts) if len(parts) > 1 else np.ascontiguousarray(parts[0])
+
+
+def non_finite(tensors: dict[str, Array], requests: Sequence[PendingRequest]) -> dict[int, BadRequest]:
+    """
+    The requests that hold a NaN or an infinity, by index, each with its error.
+
+    Cost when all are finite, as they nearly always are: one ``isfinite`` per float input.
+    """
+    found: dict[int, BadRequest] = {}
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind != "f" or np.isfinite(tensor).all():
+            continue
+        row = 0
+        for index, request in enumerate(requests):
+            rows = tensor[row : row + request.rows]
+            row += request.rows
+            if index not in found and not np.isfinite(rows).all():
+                found[index] = _name_non_finite(name, rows, request)
+    return found
+
+
+def _name_non_finite(name: str, rows: Array, request: PendingRequest) -> BadRequest:
+    position = int(np.flatnonzero(~np.isfinite(rows))[0])
+    where = f"data.vector[{position}]" if request.vector is not None else f"inputs[{name!r}] value {position}"
+    return BadRequest(f"{where} is not a finite {rows.dtype.name}: send finite numbers within its range")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from streambox.errors import DeadlineExceeded, StreamBoxError
 
@@ -33,19 +33,27 @@ NEW, QUEUED, DISPATCHED = State.NEW, State.QUEUED, State.DISPATCHED
 COMPLETED, FAILED, EXPIRED, CANCELLED = State.COMPLETED, State.FAILED, State.EXPIRED, State.CANCELLED
 
 
+class HoldsRequests(Protocol):
+    """A queue that wants to know when one of its requests ends while it waits there."""
+
+    def discard(self, request: PendingRequest) -> None: ...
+
+
 class PendingRequest:
     """
     One inference call: its rows, its stamps, and what to call when it has ended.
 
     Inputs come in one of two forms: ``vector``, one row for the model's sole input
     as a plain list (the reference API; turned into an array once per batch), or
-    ``inputs``, arrays of shape (rows, \\*dims) by input name.
+    ``inputs``, arrays of shape (rows, ...) by input name.
 
     ``signature`` is equal for requests that may share a batch; None where the
-    model's shapes are all fixed. ``deadline_ns`` is when the caller stops waiting.
+    model's shapes are all fixed. ``timeout_ns`` is the caller's own limit, None: the
+    model's. ``deadline_ns`` is the instant at which the caller stops waiting.
 
-    After ``on_done(request)`` a completed request finds its rows in
-    ``batch.outputs[...][first_row : first_row + rows]``; any other has ``error``.
+    ``on_done(request)`` is called once, when the request has ended, unless its
+    caller cancelled it. A completed request finds its rows in
+    ``batch.outputs[name][first_row : first_row + rows]``; any other has ``error``.
     """
 
     __slots__ = (
@@ -58,10 +66,12 @@ class PendingRequest:
         "inputs",
         "model",
         "on_done",
+        "queue",
         "request_id",
         "rows",
         "signature",
         "state",
+        "timeout_ns",
         "vector",
     )
 
@@ -69,7 +79,6 @@ class PendingRequest:
         self,
         model: str,
         on_done: Callable[[Any], None],
-        *,
         request_id: str = "",
         vector: list[float] | None = None,
         inputs: dict[str, np.ndarray[Any, np.dtype[Any]]] | None = None,
@@ -82,9 +91,11 @@ class PendingRequest:
         self.inputs = inputs
         self.rows = rows
         self.signature: object = None
+        self.timeout_ns: int | None = None
         self.enqueued_ns = 0
         self.deadline_ns = 0
-        self.state = NEW
+        self.state: State = NEW
+        self.queue: HoldsRequests | None = None
         self.batch: Batch | None = None
         self.first_row = 0
         self.error: StreamBoxError | None = None
@@ -92,3 +103,55 @@ class PendingRequest:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.request_id!r} {self.model} rows={self.rows} {self.state.name}>"
+
+    @property
+    def done(self) -> bool:
+        return self.state >= COMPLETED
+
+    def accept(self, counters: ModelCounters, now_ns: int, timeout_ns: int) -> None:
+        """Enter the system: from here on the request ends exactly once."""
+        self.state = QUEUED
+        self.counters = counters
+        self.enqueued_ns = now_ns
+        own_ns = self.timeout_ns
+        self.deadline_ns = now_ns + (timeout_ns if own_ns is None or own_ns > timeout_ns else own_ns)
+        counters.accepted += 1
+        counters.in_flight += 1
+        counters.queued += 1
+
+    def finish(self, error: StreamBoxError | None = None) -> bool:
+        """
+        End the request: completed, or failed or expired by *error*.
+
+        Returns False, and changes nothing, when it had ended before.
+        """
+        if self.state >= COMPLETED:
+            return False
+        if error is None:
+            self._leave(COMPLETED).completed += 1
+        elif isinstance(error, DeadlineExceeded):
+            self._leave(EXPIRED).expired += 1
+        else:
+            self._leave(FAILED).failed += 1
+        self.error = error
+        self.on_done(self)
+        return True
+
+    def cancel(self) -> bool:
+        """The caller has gone: end without an answer. False when it had ended before."""
+        if self.state >= COMPLETED:
+            return False
+        self._leave(CANCELLED).cancelled += 1
+        return True
+
+    def _leave(self, state: State) -> ModelCounters:
+        counters = self.counters
+        assert counters is not None, "a request is accepted before it ends"  # noqa: S101
+        was_queued = self.state is QUEUED
+        self.state = state
+        counters.in_flight -= 1
+        if was_queued:
+            counters.queued -= 1
+            if self.queue is not None:
+                self.queue.discard(self)
+        return counters

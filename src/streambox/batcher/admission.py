@@ -1,0 +1,53 @@
+"""Whether a request may enter: immediate, typed refusals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streambox.errors import BadRequest, Draining, ModelUnavailable, QueueFull, StreamBoxError
+
+if TYPE_CHECKING:
+    from streambox.batcher.counters import ModelCounters
+    from streambox.batcher.request import PendingRequest
+
+
+class Admission:
+    """
+    One model's door.
+
+    ``max_queue_size`` bounds the requests that wait for a batch; ``max_rows`` the
+    rows of one request. ``closed_by`` is the error to answer while the door is shut.
+    """
+
+    __slots__ = ("closed_by", "max_queue_size", "max_rows", "model")
+
+    def __init__(self, model: str, max_queue_size: int, max_rows: int) -> None:
+        self.model = model
+        self.max_queue_size = max_queue_size
+        self.max_rows = max_rows
+        self.closed_by: StreamBoxError | None = None
+
+    def refusal(self, request: PendingRequest, counters: ModelCounters) -> StreamBoxError | None:
+        """Why *request* may not enter; None when it may. Cost: three comparisons."""
+        if self.closed_by is not None:
+            return self.closed_by
+        if counters.queued >= self.max_queue_size:
+            return QueueFull(
+                f"model {self.model!r} has {counters.queued} requests waiting, its max_queue_size: try again later"
+            )
+        if request.rows > self.max_rows:
+            return BadRequest(
+                f"{request.rows} rows exceed model {self.model!r}'s maximum batch size of {self.max_rows}: "
+                "send fewer rows per request"
+            )
+        return None
+
+    def drain(self) -> None:
+        self.closed_by = Draining("the server is shutting down: send the request elsewhere")
+
+    def fail(self, reason: str) -> None:
+        self.closed_by = ModelUnavailable(f"model {self.model!r} cannot be served now: {reason}")
+
+    def open(self) -> None:
+        if not isinstance(self.closed_by, Draining):
+            self.closed_by = None

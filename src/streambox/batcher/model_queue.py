@@ -1,0 +1,101 @@
+"""The requests that wait for one model, oldest first."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from streambox.batcher.request import QUEUED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streambox.batcher.request import PendingRequest
+
+
+class ModelQueue:
+    """
+    First in, first out, counted in rows.
+
+    The *head batch* is the longest run of waiting requests, from the oldest on, that
+    fits into ``max_batch_size`` rows and has one signature. It is ``closed`` when
+    another request waits behind it, or when it is full: it will not grow any more.
+
+    A request that ends while it waits leaves the counts at once and the deque when it
+    surfaces, or when more of the deque is dead than alive.
+    """
+
+    __slots__ = ("_requests", "count", "max_batch_size", "mixed", "rows")
+
+    def __init__(self, max_batch_size: int) -> None:
+        self.max_batch_size = max_batch_size
+        self.rows = 0
+        self.count = 0
+        self._requests: deque[PendingRequest] = deque()
+        self.mixed = False  # two signatures may wait: set on arrival, settled by `closed`
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        return f"<ModelQueue {self.count} requests, {self.rows} rows>"
+
+    def append(self, request: PendingRequest) -> None:
+        requests = self._requests
+        if requests and requests[-1].signature != request.signature:
+            self.mixed = True
+        request.queue = self
+        requests.append(request)
+        self.rows += request.rows
+        self.count += 1
+
+    def discard(self, request: PendingRequest) -> None:
+        """*request*, waiting here, has ended. Cost: O(1), amortised."""
+        request.queue = None
+        self.rows -= request.rows
+        self.count -= 1
+        if len(self._requests) > 2 * self.count + 64:
+            self._requests = deque(self._waiting())
+
+    @property
+    def oldest_ns(self) -> int:
+        """When the oldest waiting request arrived. The queue must not be empty."""
+        return self._head().enqueued_ns
+
+    @property
+    def closed(self) -> bool:
+        if self.rows >= self.max_batch_size:
+            return True
+        if self.mixed:
+            self.mixed = len({request.signature for request in self._waiting()}) > 1
+        return self.mixed
+
+    def take(self, rows: int) -> list[PendingRequest]:
+        """Remove and return the head batch, of at most *rows* rows (at least one request)."""
+        taken: list[PendingRequest] = []
+        if not self.count:
+            return taken
+        requests = self._requests
+        signature = self._head().signature
+        room = rows
+        while requests:
+            request = requests[0]
+            if request.state is QUEUED:
+                if taken and (request.rows > room or request.signature != signature):
+                    break
+                room -= request.rows
+                self.rows -= request.rows
+                self.count -= 1
+                request.queue = None
+                taken.append(request)
+            requests.popleft()
+        return taken
+
+    def _head(self) -> PendingRequest:
+        requests = self._requests
+        while requests[0].state is not QUEUED:
+            requests.popleft()
+        return requests[0]
+
+    def _waiting(self) -> Iterator[PendingRequest]:
+        return (request for request in self._requests if request.state is QUEUED)

@@ -1,0 +1,302 @@
+"""
+The engine around a ``Batcher``: slots, dispatch, results, retries, expiry, drain.
+
+It is synchronous and pure but for its two arguments: a clock, and ``run``, which
+starts a batch on an executor and calls back with the result. The server passes the
+event loop's; tests pass virtual ones.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from streambox.batcher.admission import Admission
+from streambox.batcher.batch import Batch, FlushReason, non_finite, stack
+from streambox.batcher.counters import ModelCounters
+from streambox.batcher.expiry import Expiry
+from streambox.batcher.interface import QueueSettings
+from streambox.batcher.policy import SlotView
+from streambox.batcher.request import DISPATCHED, QUEUED
+from streambox.batcher.settle import settle
+from streambox.errors import DeadlineExceeded, Refused, StreamBoxError
+from streambox.executor.base import BatchError, BatchResult, RowErrors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from streambox.batcher.interface import Batcher
+    from streambox.batcher.request import PendingRequest
+    from streambox.clock import Clock, Timer
+    from streambox.executor.base import Executor, ModelSpec
+
+    Result = BatchResult | RowErrors | BatchError
+    Run = Callable[[Executor, Batch, Callable[[Batch, Result], None]], None]
+
+log = structlog.get_logger(__name__)
+
+# Behind a batch shorter than this the hand-over between processes is worth hiding (design rule 3).
+STAGE_BELOW_NS: Final = 2_000_000
+
+
+class ServedModel:
+    """
+    One model as the scheduler sees it.
+
+    ``running`` counts batches handed to the executor, up to one more than its slots.
+    ``ready`` is False while a lazy model has not been loaded.
+    """
+
+    __slots__ = (
+        "admission",
+        "counters",
+        "executor",
+        "expiry",
+        "expiry_timer",
+        "name",
+        "ready",
+        "retries",
+        "running",
+        "service_ns",
+        "settings",
+        "spec",
+        "timeout_ns",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        executor: Executor,
+        spec: ModelSpec,
+        settings: QueueSettings,
+        *,
+        max_queue_size: int = 10_000,
+        timeout_ns: int = 60_000_000_000,
+        ready: bool = True,
+    ) -> None:
+        self.name = name
+        self.executor = executor
+        self.spec = spec
+        self.settings = settings
+        self.timeout_ns = timeout_ns
+        self.ready = ready
+        self.admission = Admission(name, max_queue_size, settings.max_batch_size)
+        self.counters = ModelCounters()
+        self.expiry = Expiry()
+        self.expiry_timer: Timer | None = None
+        self.retries: deque[list[PendingRequest]] = deque()
+        self.running = 0
+        self.service_ns: float = STAGE_BELOW_NS  # unknown: stage nothing until a batch has shown its time
+
+    def __repr__(self) -> str:
+        counters = self.counters
+        executing = counters.in_flight - counters.queued
+        return f"<ServedModel {self.name}: {counters.queued} queued, {executing} executing>"
+
+
+class Scheduler:
+    """Implements ``Engine`` for the ``Batcher`` that *make_batcher* builds."""
+
+    def __init__(self, clock: Clock, run: Run, make_batcher: Callable[[Scheduler], Batcher]) -> None:
+        self.clock = clock
+        self.batcher = make_batcher(self)
+        self.on_idle: Callable[[], None] | None = None
+        self._run = run
+        self._served: dict[str, ServedModel] = {}
+        self._batch_id = 0
+
+    # ---- what the outside calls ------------------------------------------------------------------
+
+    def add_model(self, served: ServedModel) -> None:
+        self._served[served.name] = served
+
+    def submit(self, request: PendingRequest) -> None:
+        """
+        Accept *request*, or raise why not.
+
+        From here on it ends exactly once, through ``finish`` or ``cancel``.
+
+        Raises:
+            Refused: our capacity (queue full, draining, model unavailable).
+            BadRequest: more rows than the model's maximum batch size.
+        """
+        served = self._served[request.model]
+        counters = served.counters
+        counters.received += 1
+        refusal = served.admission.refusal(request, counters)
+        if refusal is not None:
+            counters.refused += 1
+            raise refusal
+        request.accept(counters, self.clock.now_ns(), served.timeout_ns)
+        try:
+            self.batcher.add_one(request)
+        except Refused:
+            self._take_back(request)
+            raise
+        served.expiry.add(request, counters.in_flight)
+        if served.expiry_timer is None or request.deadline_ns < served.expiry_timer.when_ns:
+            self._watch_deadlines(served)
+
+    def cancel(self, request: PendingRequest) -> None:
+        """The caller of *request* has gone. If it still waits, it will never run."""
+        if request.cancel():
+            self._check_idle()
+
+    def model_ready(self, name: str) -> None:
+        """A model's executor has loaded: let what waits for it run."""
+        served = self._served[name]
+        served.ready = True
+        served.admission.open()
+        self._refill(served)
+
+    def model_failed(self, name: str, error: StreamBoxError) -> None:
+        """A lazy model could not be loaded: fail what waits for it. A later request tries again."""
+        for request in self._served[name].expiry.unfinished():
+            request.finish(error)
+        self._check_idle()
+
+    def drain(self) -> None:
+        """Refuse what comes, run what waits without minding its window."""
+        for served in self._served.values():
+            served.admission.drain()
+            self.batcher.batch(served.name, FlushReason.DRAIN)
+        self._check_idle()
+
+    @property
+    def in_flight(self) -> int:
+        return sum(served.counters.in_flight for served in self._served.values())
+
+    # ---- Engine: what the Batcher calls ----------------------------------------------------------
+
+    def models(self) -> Iterable[str]:
+        return list(self._served)
+
+    def settings(self, model: str) -> QueueSettings:
+        return self._served[model].settings
+
+    def slots(self, model: str) -> SlotView:
+        served = self._served[model]
+        slots = served.executor.slots
+        if not served.ready or served.retries or served.running > slots:
+            return _NO_SLOT
+        if served.running == slots:
+            return _STAGE_ONLY if served.service_ns < STAGE_BELOW_NS else _NO_SLOT
+        return SlotView(slots - served.running, can_stage=False)
+
+    def dispatch(self, model: str, requests: list[PendingRequest], reason: FlushReason) -> Batch | None:
+        served = self._served[model]
+        waiting = [request for request in requests if request.state is QUEUED]
+        batch = self._form(served, waiting, reason)
+        if batch is None:
+            return None
+        counters = served.counters
+        counters.flushes[reason] = counters.flushes.get(reason, 0) + 1
+        counters.batch_size.observe(batch.size)
+        now_ns = batch.dispatched_ns
+        counters.wait_ns.observe_all([now_ns - request.enqueued_ns for request in batch.requests])
+        self._start(served, batch)
+        return batch
+
+    # ---- inside ----------------------------------------------------------------------------------
+
+    def _form(self, served: ServedModel, requests: list[PendingRequest], reason: FlushReason) -> Batch | None:
+        """A batch of *requests*, less those past their deadline or not finite; None when none is left."""
+        now_ns = self.clock.now_ns()
+        for request in requests:
+            if request.deadline_ns <= now_ns:
+                requests = _without_expired(requests, now_ns)
+                break
+        while requests:
+            tensors = stack(requests, served.spec)
+            bad = non_finite(tensors, requests)
+            if not bad:
+                break
+            for index, error in bad.items():
+                requests[index].finish(error)
+            requests = [request for index, request in enumerate(requests) if index not in bad]
+        if not requests:
+            self._check_idle()
+            return None
+        queued = 0
+        for request in requests:
+            if request.state is QUEUED:
+                queued += 1
+                request.state = DISPATCHED
+        served.counters.queued -= queued
+        self._batch_id += 1
+        return Batch(self._batch_id, requests, tensors, reason, now_ns)
+
+    def _start(self, served: ServedModel, batch: Batch) -> None:
+        served.running += 1
+        self._run(served.executor, batch, self._ended)
+
+    def _ended(self, batch: Batch, result: Result) -> None:
+        served = self._served[batch.model]
+        served.running -= 1
+        if isinstance(result, BatchResult):
+            served.counters.service_ns.observe(result.service_ns)
+            served.service_ns += 0.2 * (result.service_ns - served.service_ns)
+        else:
+            log.warning("batch failed", model=batch.model, batch=batch.id, size=batch.size, cause=str(result))
+        served.retries.extend(settle(batch, result))
+        self._refill(served)
+        self._check_idle()
+
+    def _refill(self, served: ServedModel) -> None:
+        """A slot may be free: retries first, then whatever the Batcher has."""
+        while served.retries and served.running < served.executor.slots:
+            requests = [request for request in served.retries.popleft() if not request.done]
+            batch = self._form(served, requests, FlushReason.RETRY)
+            if batch is not None:
+                served.counters.flushes[FlushReason.RETRY] = served.counters.flushes.get(FlushReason.RETRY, 0) + 1
+                self._start(served, batch)
+        if not served.retries:
+            self.batcher.batch(served.name, FlushReason.SLOTFREE)
+
+    def _watch_deadlines(self, served: ServedModel) -> None:
+        due_ns = served.expiry.next_ns()
+        if due_ns is None:
+            return
+        if served.expiry_timer is not None:
+            served.expiry_timer.cancel()
+        served.expiry_timer = self.clock.call_at(due_ns, lambda: self._expire(served))
+
+    def _expire(self, served: ServedModel) -> None:
+        served.expiry_timer = None
+        now_ns = self.clock.now_ns()
+        while (request := served.expiry.pop_due(now_ns)) is not None:
+            request.finish(_expired(request))
+        self._watch_deadlines(served)
+        self._check_idle()
+
+    def _take_back(self, request: PendingRequest) -> None:
+        """A ``Batcher`` refused what admission had let in: it was never accepted."""
+        counters = request.counters
+        assert counters is not None  # noqa: S101 - accept() has just set it
+        counters.accepted -= 1
+        counters.in_flight -= 1
+        counters.queued -= 1
+        counters.refused += 1
+
+    def _check_idle(self) -> None:
+        if self.on_idle is not None and not self.in_flight:
+            self.on_idle()
+
+
+_NO_SLOT: Final = SlotView(0, can_stage=False)
+_STAGE_ONLY: Final = SlotView(0, can_stage=True)
+
+
+def _without_expired(requests: list[PendingRequest], now_ns: int) -> list[PendingRequest]:
+    for request in requests:
+        if request.deadline_ns <= now_ns:
+            request.finish(_expired(request))
+    return [request for request in requests if not request.done]
+
+
+def _expired(request: PendingRequest) -> DeadlineExceeded:
+    waited = "while it ran" if request.state is DISPATCHED else "while it waited"
+    limit_ms = (request.deadline_ns - request.enqueued_ns) / 1_000_000
+    return DeadlineExceeded(f"the deadline of {limit_ms:g} ms passed {waited}")

@@ -1,0 +1,74 @@
+"""What a batch's result means for each of its requests: answered, failed, or run again apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from streambox.errors import (
+    BadModelOutput,
+    DeadlineExceeded,
+    ModelUnavailable,
+    RowFailed,
+    StreamBoxError,
+    WorkerDied,
+)
+from streambox.executor.base import BatchError, BatchErrorKind, BatchResult, RowErrors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streambox.batcher.batch import Batch
+    from streambox.batcher.request import PendingRequest
+
+_ERROR_BY_KIND: Final[Mapping[BatchErrorKind, type[StreamBoxError]]] = {
+    BatchErrorKind.MODEL: RowFailed,
+    BatchErrorKind.BAD_OUTPUT: BadModelOutput,
+    BatchErrorKind.WORKER_DIED: WorkerDied,
+    BatchErrorKind.TIMEOUT: DeadlineExceeded,
+    BatchErrorKind.UNAVAILABLE: ModelUnavailable,
+}
+
+
+def settle(batch: Batch, result: BatchResult | RowErrors | BatchError) -> list[list[PendingRequest]]:
+    """
+    End the requests of *batch* that *result* decides.
+
+    Returns:
+        Groups of requests still to be decided, each to run as a batch of its own.
+        A failed batch comes back as its two halves, so that after at most
+        ceil(log2 N) + 1 rounds a poison request stands alone.
+    """
+    if isinstance(result, BatchResult):
+        batch.outputs = result.outputs
+        batch.service_ns = result.service_ns
+        for request in batch.requests:
+            request.finish()
+        return []
+    if isinstance(result, RowErrors):
+        return _settle_rows(batch, result)
+    return _settle_failure(batch, result)
+
+
+def _settle_rows(batch: Batch, result: RowErrors) -> list[list[PendingRequest]]:
+    rest = []
+    for request in batch.requests:
+        first = request.first_row
+        message = next((result.messages[row] for row in range(first, first + request.rows) if row in result.messages), None)
+        if message is None:
+            rest.append(request)
+        else:
+            request.finish(RowFailed(message))
+    if len(rest) == len(batch.requests):  # it named no row of ours: nothing would change by running again
+        return _settle_failure(batch, BatchError(BatchErrorKind.MODEL, "refused rows outside the batch", retryable=True))
+    return [rest] if rest else []
+
+
+def _settle_failure(batch: Batch, failure: BatchError) -> list[list[PendingRequest]]:
+    alive = [request for request in batch.requests if not request.done]
+    if failure.retryable and len(alive) > 1:
+        half = (len(alive) + 1) // 2
+        return [alive[:half], alive[half:]]
+    error = _ERROR_BY_KIND[failure.kind]
+    for request in alive:
+        request.finish(error(failure.message))
+    return []
