@@ -139,7 +139,10 @@ class Config(_Section):
 
     @property
     def port(self) -> int:
-        return self.batcher.port or self.gin.port or 8080
+        for port in (self.batcher.port, self.gin.port):
+            if port is not None:
+                return port
+        return 8080
 
 
 def find_config(option: Path | None = None) -> Path | None:

@@ -12,11 +12,16 @@ from typing import ClassVar
 
 
 class StreamBoxError(Exception):
-    """Base of every error we raise on purpose. ``str(error)`` is fit to show to a user."""
+    """
+    Base of every error we raise on purpose. ``str(error)`` is fit to show to a user.
+
+    ``request_id`` is the caller's name for the request it is about, where that is known.
+    """
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     retry_after_s: ClassVar[int | None] = None
+    request_id: str | None = None
 
 
 # ---- command line -------------------------------------------------------------------------------

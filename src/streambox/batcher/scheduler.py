@@ -103,6 +103,7 @@ class Scheduler:
         self.clock = clock
         self.batcher = make_batcher(self)
         self.on_idle: Callable[[], None] | None = None
+        self.on_unloaded: Callable[[str], None] | None = None  # a request came for a model that is not ready
         self._run = run
         self._served: dict[str, ServedModel] = {}
         self._batch_id = 0
@@ -138,6 +139,8 @@ class Scheduler:
         served.expiry.add(request, counters.in_flight)
         if served.expiry_timer is None or request.deadline_ns < served.expiry_timer.when_ns:
             self._watch_deadlines(served)
+        if not served.ready and self.on_unloaded is not None:
+            self.on_unloaded(served.name)
 
     def cancel(self, request: PendingRequest) -> None:
         """The caller of *request* has gone. If it still waits, it will never run."""

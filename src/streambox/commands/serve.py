@@ -1,0 +1,37 @@
+"""``streambox serve``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+import uvloop
+
+from streambox.config import load_config
+from streambox.logs import configure_logs
+from streambox.server.run import serve as run_server
+
+
+@click.command()
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="YAML file; see docs/configuration.md.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
+@click.option("--host", help="Address to listen on.")
+def serve(config_path: Path | None, port: int | None, host: str | None) -> None:
+    """
+    Take requests over HTTP, batch them per model, answer each caller.
+
+    SIGTERM or Ctrl-C answers what is in flight, then exits; a second one exits at once.
+    """
+    config = load_config(config_path)
+    batcher = config.batcher
+    if port is not None:
+        batcher = msgspec.structs.replace(batcher, port=port)
+    if host is not None:
+        batcher = msgspec.structs.replace(batcher, host=host)
+    config = msgspec.structs.replace(config, batcher=batcher)
+    configure_logs(config.log)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(run_server(config)))

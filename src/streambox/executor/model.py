@@ -1,0 +1,108 @@
+"""What a model looks like inside a worker: its spec, one ``run``, and the ways it may fail."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from streambox.executor.base import BatchErrorKind, LoadFailed, ModelSpec, TensorSpec
+from streambox.executor.wire import MAX_MESSAGE_CHARS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Model(Protocol):
+    spec: ModelSpec
+
+    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """
+        Compute one batch.
+
+        Args:
+            inputs: By name, C-contiguous, (rows, *dims), the same rows >= 1 in each. Valid for as
+                long as they are referred to.
+
+        Returns:
+            Every output of the spec, C-contiguous, (rows, *dims), of the spec's datatype.
+
+        Raises:
+            RowsFailed: The model refused some rows; the others were not computed.
+            ModelFailed: The batch failed as a whole.
+        """
+        ...
+
+
+class RowsFailed(Exception):  # noqa: N818 - a refusal, not an error of ours
+    """Rows that the model refused: message by index."""
+
+    def __init__(self, messages: dict[int, str]) -> None:
+        super().__init__(messages)
+        self.messages = messages
+
+
+class ModelFailed(Exception):  # noqa: N818
+    """The batch failed as a whole. ``retryable`` as in ``BatchError``."""
+
+    def __init__(self, kind: BatchErrorKind, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retryable = retryable
+
+
+def bad_output(message: str) -> ModelFailed:
+    """The model's answer cannot be used. One odd row may be the cause, so rows apart are worth a try."""
+    return ModelFailed(BatchErrorKind.BAD_OUTPUT, message, retryable=True)
+
+
+def one_line(error: object) -> str:
+    """The message of *error* on one line of bounded length, whatever a model has put into it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 1] + "…"
+
+
+class Tile:
+    """
+    Repeats vectors that are shorter than a model's sole input until they fill it.
+
+    The reference's clients send 4 numbers to an image model; this is what makes images of them.
+    """
+
+    def __init__(self, model: Model) -> None:
+        inputs = model.spec.inputs
+        if len(inputs) != 1:
+            raise LoadFailed(f"preprocess: tile needs a model with one input; this one has {len(inputs)}")
+        if min(inputs[0].dims, default=1) < 1:
+            raise LoadFailed(f"preprocess: tile needs fixed dimensions; the input has {inputs[0].shape}")
+        self._model = model
+        self._input: TensorSpec = inputs[0]
+        self.spec = ModelSpec(
+            inputs, model.spec.outputs, model.spec.platform, max_rows=model.spec.max_rows, tile=True
+        )
+
+    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        name, dims = self._input.name, self._input.dims
+        rows = inputs[name]
+        if rows.shape[1:] != dims:
+            inputs = {name: tiled(rows, dims)}
+        return self._model.run(inputs)
+
+
+def tiled(rows: Array, dims: tuple[int, ...]) -> Array:
+    """Each row of *rows*, flattened, repeated and cut to *dims*: ``np.resize`` row by row."""
+    flat = rows.reshape(len(rows), -1)
+    size = math.prod(dims)
+    repeats = -(-size // max(flat.shape[1], 1))
+    return np.ascontiguousarray(np.tile(flat, (1, repeats))[:, :size]).reshape(len(rows), *dims)
+
+
+def check_rows(outputs: Mapping[str, Array], rows: int) -> None:
+    """Raises ModelFailed unless every output has *rows* rows."""
+    for name, array in outputs.items():
+        if array.ndim == 0 or array.shape[0] != rows:
+            raise bad_output(f"output '{name}' has shape {array.shape} for a batch of {rows} rows")

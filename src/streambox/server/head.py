@@ -1,0 +1,102 @@
+"""What a request's head says, worked out once for as long as a connection repeats it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from streambox.errors import BadRequest, BodyTooLarge, HeadersTooLarge, UnsupportedMediaType
+
+if TYPE_CHECKING:
+    from streambox.errors import StreamBoxError
+    from streambox.server.edge import Limits
+    from streambox.server.routes import Route
+
+Headers = list[tuple[bytes, bytes]]
+
+# curl's default for a body is the form type; an octet stream is what Triton's client sends with binary tensors.
+_TAKEN_AS_JSON: Final = frozenset(
+    (b"", b"application/json", b"application/x-www-form-urlencoded", b"application/octet-stream", b"text/json")
+)
+
+
+class RequestHead:
+    """
+    One head on a hot route.
+
+    ``error`` is set when the head alone decides the answer; the body is then not read.
+    ``json_bytes`` is the length of the JSON part where binary tensors follow it.
+    """
+
+    __slots__ = ("body_limit", "error", "expects_continue", "headers", "json_bytes", "names_connection", "route", "timeout_ns", "url")
+
+    def __init__(self, route: Route, url: bytes, headers: Headers, limits: Limits) -> None:
+        self.route = route
+        self.url = url
+        self.headers = headers
+        self.expects_continue = False
+        self.names_connection = False
+        self.timeout_ns: int | None = None
+        self.json_bytes: int | None = None
+        self.error: StreamBoxError | None = None
+        try:
+            declared = self._read(headers)
+            self.body_limit = limits.json_body if self.json_bytes is None else limits.binary_body
+            if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > limits.header:
+                raise HeadersTooLarge(f"the request's head exceeds {limits.header} bytes: send shorter headers")
+            if declared > self.body_limit:
+                raise body_too_large(self.body_limit)
+        except (BadRequest, BodyTooLarge, HeadersTooLarge, UnsupportedMediaType) as error:
+            self.body_limit = 0
+            self.error = error
+
+    def matches(self, url: bytes, headers: Headers) -> bool:
+        """Whether a further request on the connection has this same head."""
+        return self.url == url and self.headers == headers
+
+    def _read(self, headers: Headers) -> int:
+        """Take from *headers* what the hot routes mind; the declared body length, 0 when there is none."""
+        declared = 0
+        for name, value in headers:
+            if name == b"content-length":
+                declared = int(value)  # the parser has checked it
+            elif name == b"content-type":
+                self._check_media_type(value)
+            elif name == b"expect":
+                self.expects_continue = value.lower() == b"100-continue"
+            elif name == b"connection":
+                self.names_connection = True
+            elif name == b"x-request-timeout-ms":
+                self.timeout_ns = _timeout_ns(value)
+            elif name == b"inference-header-content-length":
+                self.json_bytes = _json_bytes(value)
+            elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+                raise UnsupportedMediaType(
+                    f"content-encoding {value.decode('latin-1')!r} is not taken: send the body uncompressed"
+                )
+        return declared
+
+    @staticmethod
+    def _check_media_type(value: bytes) -> None:
+        kind = value.partition(b";")[0].strip().lower()
+        if kind not in _TAKEN_AS_JSON and not kind.endswith(b"+json"):
+            raise UnsupportedMediaType(f"content-type {kind.decode('latin-1')!r} is not taken: send application/json")
+
+
+def body_too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body exceeds its limit of {limit} bytes: send fewer rows per request")
+
+
+def _timeout_ns(value: bytes) -> int:
+    try:
+        milliseconds = float(value)
+    except ValueError:
+        milliseconds = 0.0
+    if not 0 < milliseconds < 1e12:
+        raise BadRequest(f"x-request-timeout-ms: {value.decode('latin-1')!r} is not a positive number of milliseconds")
+    return round(milliseconds * 1_000_000)
+
+
+def _json_bytes(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 12:
+        raise BadRequest(f"inference-header-content-length: {value.decode('latin-1')!r} is not a length in bytes")
+    return int(value)

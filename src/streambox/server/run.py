@@ -1,0 +1,185 @@
+"""``streambox serve``: listen, serve, drain, exit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import resource
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import uvicorn
+
+from streambox.errors import RunFailed
+from streambox.server.app import create_app
+from streambox.server.connection import HotConnection
+from streambox.server.edge import Edge, Limits
+from streambox.server.routes import Router
+from streambox.serving import Serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streambox.config import BatcherSection, Config
+
+log = structlog.get_logger("streambox.server")
+
+_SWEEP_S = 1.0
+_BACKLOG = 4096
+_FLUSH_S = 5.0  # for the last replies to reach their callers once all are written
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signals: draining comes first, and a drained exit is 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Server:
+    """
+    The HTTP server around a started ``Serving``.
+
+        async with Serving(config) as serving, Server(serving) as server:
+            await server.stopped()
+
+    ``port`` is the one bound, also where 0 was asked for. ``stop()`` drains and ends;
+    calling it again ends at once.
+    """
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._config: BatcherSection = serving.config.batcher
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self.unanswered = 0
+        self.port = 0
+
+    async def __aenter__(self) -> Server:
+        serving = self._serving
+        self.edge = Edge(serving.scheduler, Router(serving.models), _limits(self._config))
+        self._socket = bind(self._config.host, serving.config.port)
+        self.port = self._socket.getsockname()[1]
+        app = create_app(serving, self.edge)
+        self._uvicorn = _Uvicorn(
+            uvicorn.Config(
+                app,
+                http=functools.partial(HotConnection, self.edge),  # type: ignore[arg-type]
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_graceful_shutdown=int(_FLUSH_S),
+            )
+        )
+        self._listening = asyncio.create_task(self._uvicorn.serve([self._socket]))
+        self._sweeping = asyncio.create_task(self._sweep())
+        while not self._uvicorn.started:
+            if self._listening.done():
+                self._listening.result()
+                raise RunFailed("the HTTP listener ended at once")
+            await asyncio.sleep(0)
+        log.info("listening", url=f"http://{self._config.host}:{self.port}", models=sorted(serving.models))
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        self._sweeping.cancel()
+        self._uvicorn.should_exit = True
+        if self._stop_now.is_set():
+            self._uvicorn.force_exit = True
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._listening
+        for connection in list(self.edge.connections):
+            connection.transport.abort()
+
+    def stop(self) -> None:
+        """Drain and end; the second call ends at once."""
+        if self._stop.is_set():
+            self._stop_now.set()
+        self._stop.set()
+
+    async def stopped(self) -> int:
+        """Wait for ``stop()``, then drain. Returns how many accepted requests could not be answered."""
+        await self._stop.wait()
+        drain = asyncio.create_task(self._drain())
+        at_once = asyncio.create_task(self._stop_now.wait())
+        await asyncio.wait({drain, at_once}, return_when=asyncio.FIRST_COMPLETED)
+        at_once.cancel()
+        if not drain.done():
+            drain.cancel()
+            return self._serving.scheduler.in_flight
+        return drain.result()
+
+    async def _drain(self) -> int:
+        config = self._config
+        self.edge.draining = True
+        log.info("draining", in_flight=self._serving.scheduler.in_flight, limit_s=config.drain_timeout / 1e9)
+        await asyncio.sleep(config.drain_delay / 1e9)
+        for listener in self._uvicorn.servers:
+            listener.close()
+        unanswered = await self._serving.drain(config.drain_timeout / 1e9)
+        log.info("drained", unanswered=unanswered)
+        return unanswered
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            self.edge.sweep()
+
+
+async def serve(config: Config) -> int:
+    """
+    Serve until SIGTERM or SIGINT. Returns the exit code: 0 when every accepted request was answered.
+
+    Raises LoadFailed, ConfigError, RunFailed when it cannot start.
+    """
+    _raise_file_limit()
+    async with Serving(config) as serving, Server(serving) as server:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.stop)
+        unanswered = await server.stopped()
+    return 1 if unanswered else 0
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound, not yet listening socket. Raises RunFailed, naming the address."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise RunFailed(f"cannot listen on {host}: {error.strerror}: name an address of this machine") from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise RunFailed(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}: choose another --port") from None
+    return bound
+
+
+def _limits(config: BatcherSection) -> Limits:
+    return Limits(
+        json_body=config.json_body_limit,
+        binary_body=config.binary_body_limit,
+        header=config.header_limit,
+        buffered=config.max_buffered_bytes,
+        header_ns=config.header_timeout,
+        body_ns=config.body_timeout,
+        idle_ns=config.idle_timeout,
+    )
+
+
+def _raise_file_limit() -> None:
+    """Every connection is a file: take what the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,323 @@
+"""
+The serving system as a library: models, scheduler and workers behind one object.
+
+    async with Serving(load_config(path)) as serving:
+        outputs = await serving.infer("digits", {"image": images})
+
+Nothing starts before ``async with``; nothing of it is process-wide, so several may live
+in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+
+import numpy as np
+import structlog
+
+from streambox.batcher.interface import QueueSettings
+from streambox.batcher.request import PendingRequest
+from streambox.batcher.scheduler import Scheduler, ServedModel
+from streambox.clock import LoopClock
+from streambox.config import Config, ModelSection
+from streambox.errors import BadRequest, ConfigError, Draining, ModelUnavailable, StreamBoxError, UnknownModel
+from streambox.executor.process import WorkerExecutor
+from streambox.executor.base import BatchError, BatchErrorKind, LoadFailed, ModelSpec, TensorSpec
+from streambox.executor.options import WorkerOptions
+from streambox.models import BUILTIN
+from streambox.protocol.datatypes import NUMPY_BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from streambox.batcher.batch import Batch
+    from streambox.batcher.interface import Batcher
+    from streambox.batcher.scheduler import Result
+    from streambox.executor.base import Executor
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+log = structlog.get_logger("streambox.serving")
+
+# What is served when the configuration names no models. resnet50 is generated at its first request.
+BUILTIN_MODELS: Final[Mapping[str, ModelSection]] = {
+    "digits": ModelSection(builtin="digits"),
+    "resnet50": ModelSection(builtin="resnet50", preprocess="tile"),
+}
+# A lazy model's requests are checked before it is loaded, so its spec is known beforehand.
+_SPEC_BEFORE_LOAD: Final[Mapping[str, ModelSpec]] = {
+    "resnet50": ModelSpec(
+        inputs=(TensorSpec("data", "FP32", (-1, 3, 224, 224)),),
+        outputs=(TensorSpec("logits", "FP32", (-1, 1000)),),
+        platform="onnxruntime_onnx",
+        tile=True,
+    )
+}
+_RETRY_LOAD_NS: Final = 1_000_000_000
+
+
+class Serving:
+    """
+    Models in worker processes, and the scheduler that batches for them.
+
+    Raises, on entering: LoadFailed when a model cannot be loaded, ConfigError when the
+    configured ``Batcher`` class cannot be made.
+    """
+
+    scheduler: Scheduler
+    clock: LoopClock
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.models: dict[str, ServedModel] = {}
+        self._executions: set[asyncio.Task[None]] = set()
+        self._loads: dict[str, asyncio.Task[None]] = {}
+        self._draining: asyncio.Event | None = None
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self.clock = LoopClock(loop)
+        try:
+            self.scheduler = Scheduler(self.clock, self._run, batcher_factory(self.config))
+            self.scheduler.on_unloaded = self._load_later
+            await self._add_models()
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    # ---- use -------------------------------------------------------------------------------------
+
+    async def infer(
+        self, model: str, inputs: Mapping[str, Array], *, timeout_ns: int | None = None
+    ) -> dict[str, Array]:
+        """
+        Run *inputs*, arrays of shape (rows, ...) by input name, batched with whatever else waits.
+
+        Returns each output as (rows, ...). Cancelling the caller takes the request out
+        of its queue. Raises the request's StreamBoxError.
+        """
+        request, answer = self._request(model, inputs)
+        request.timeout_ns = timeout_ns
+        self.scheduler.submit(request)
+        try:
+            await answer
+        except asyncio.CancelledError:
+            self.scheduler.cancel(request)
+            raise
+        if request.error is not None:
+            raise request.error
+        batch = request.batch
+        assert batch is not None  # noqa: S101 - a completed request has run
+        rows = slice(request.first_row, request.first_row + request.rows)
+        return {name: output[rows] for name, output in batch.outputs.items()}
+
+    @property
+    def batcher(self) -> Batcher:
+        return self.scheduler.batcher
+
+    def set_time_window(self, ms: float, model: str | None = None) -> None:
+        """Change the batching time window, of one model or of all, from the next decision on."""
+        self.batcher.set_time_window(ms, model)
+
+    def set_batch_size(self, rows: int, model: str | None = None) -> None:
+        """Change the maximum batch size, of one model or of all; a model's own cap still holds."""
+        for served in [self.models[model]] if model is not None else self.models.values():
+            cap = served.spec.max_rows
+            size = rows if cap is None else min(rows, cap)
+            served.admission.max_rows = size
+            self.batcher.set_batch_size(size, served.name)
+
+    async def drain(self, timeout_s: float) -> int:
+        """
+        Refuse new requests and answer those that are in. Idempotent.
+
+        Returns how many had to be failed because *timeout_s* ran out; 0 when all is well.
+        """
+        idle = asyncio.Event()
+        self.scheduler.on_idle = idle.set
+        self.scheduler.drain()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await idle.wait()
+        except TimeoutError:
+            return self._fail_all(Draining("the server shut down before the request could be answered"))
+        return 0
+
+    # ---- models ----------------------------------------------------------------------------------
+
+    async def _add_models(self) -> None:
+        sections = BUILTIN_MODELS if self.config.models is None else self.config.models
+        lazy = [name for name in sections if self.config.models is None and BUILTIN[name].lazy]
+        executors = {name: self._executor(name, section) for name, section in sections.items()}
+        eager = [name for name in sections if name not in lazy]
+        self._executors = executors
+        loaded = await asyncio.gather(*(executors[name].load() for name in eager), return_exceptions=True)
+        specs = dict(zip(eager, loaded, strict=True))
+        for spec in loaded:
+            if isinstance(spec, BaseException):
+                raise spec
+        for name, section in sections.items():
+            ready = name in specs
+            spec = specs[name] if ready else _SPEC_BEFORE_LOAD[name]
+            self._serve(name, section, executors[name], cast("ModelSpec", spec), ready=ready)
+
+    def _executor(self, name: str, section: ModelSection) -> WorkerExecutor:
+        limit_ns = section.request_timeout or self.config.batcher.request_timeout
+        return WorkerExecutor(worker_options(name, section, Path(self.config.folder), limit_ns))
+
+    def _serve(self, name: str, section: ModelSection, executor: Executor, spec: ModelSpec, *, ready: bool) -> None:
+        defaults = self.config.batcher
+        rows = section.max_batch_size or defaults.max_batch_size
+        window = defaults.time_window if section.time_window is None else section.time_window
+        served = ServedModel(
+            name,
+            executor,
+            spec,
+            QueueSettings(window, rows if spec.max_rows is None else min(rows, spec.max_rows)),
+            max_queue_size=section.max_queue_size or defaults.max_queue_size,
+            timeout_ns=section.request_timeout or defaults.request_timeout,
+            ready=ready,
+        )
+        self.models[name] = served
+        self.scheduler.add_model(served)
+        log.info("model ready" if ready else "model loads at its first request", model=name, platform=spec.platform)
+
+    def _load_later(self, name: str) -> None:
+        if name not in self._loads:
+            self._loads[name] = asyncio.get_running_loop().create_task(self._load(name))
+
+    async def _load(self, name: str) -> None:
+        served = self.models[name]
+        try:
+            served.spec = await served.executor.load()
+        except LoadFailed as error:
+            log.error("model failed to load", model=name, cause=str(error))
+            served.admission.fail(str(error))
+            self.clock.call_at(self.clock.now_ns() + _RETRY_LOAD_NS, served.admission.open)
+            self.scheduler.model_failed(name, ModelUnavailable(str(error)))
+        else:
+            log.info("model ready", model=name, platform=served.spec.platform)
+            self.scheduler.model_ready(name)
+        finally:
+            del self._loads[name]
+
+    # ---- execution -------------------------------------------------------------------------------
+
+    def _run(self, executor: Executor, batch: Batch, ended: Callable[[Batch, Result], None]) -> None:
+        task = asyncio.get_running_loop().create_task(_execute(executor, batch, ended))
+        self._executions.add(task)
+        task.add_done_callback(self._executions.discard)
+
+    def _request(self, model: str, inputs: Mapping[str, Array]) -> tuple[PendingRequest, asyncio.Future[None]]:
+        served = self.models.get(model)
+        if served is None:
+            raise UnknownModel(f"no model {model!r}: there are {', '.join(sorted(self.models)) or 'none'}")
+        arrays = check_inputs(served.spec, inputs)
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def on_done(_: PendingRequest) -> None:
+            if not answer.done():
+                answer.set_result(None)
+
+        rows = len(next(iter(arrays.values())))
+        request = PendingRequest(model, on_done, inputs=arrays, rows=rows)
+        request.signature = signature(served.spec, arrays)
+        return request, answer
+
+    def _fail_all(self, error: StreamBoxError) -> int:
+        failed = 0
+        for served in self.models.values():
+            failed += sum(request.finish(error) for request in served.expiry.unfinished())
+        return failed
+
+    async def _close(self) -> None:
+        for task in list(self._loads.values()):
+            task.cancel()
+        await asyncio.gather(*self._loads.values(), return_exceptions=True)
+        for task in list(self._executions):
+            task.cancel()
+        executors = getattr(self, "_executors", {})
+        await asyncio.gather(*(executor.unload() for executor in executors.values()))
+        self.clock.close()
+
+
+async def _execute(executor: Executor, batch: Batch, ended: Callable[[Batch, Result], None]) -> None:
+    try:
+        result = await executor.execute(batch)
+    except Exception as error:  # noqa: BLE001 - an executor must not raise; its rows are not lost if it does
+        log.exception("executor raised", model=batch.model)
+        result = BatchError(BatchErrorKind.UNAVAILABLE, f"the executor failed: {error}", retryable=False)
+    ended(batch, result)
+
+
+def worker_options(name: str, section: ModelSection, folder: Path, execution_limit_ns: int) -> WorkerOptions:
+    """What the workers of model *name* are told; relative paths resolve from *folder*."""
+    preprocess = section.preprocess
+    if section.builtin is not None and preprocess is None:
+        preprocess = BUILTIN[section.builtin].options.preprocess
+    return WorkerOptions(
+        name=name,
+        runtime=section.executor,
+        path=str(folder / section.path) if section.path else "",
+        builtin=section.builtin or "",
+        callable=section.callable or "",
+        search_path=str(folder.resolve()),
+        inputs=tuple(TensorSpec(t.name, t.datatype, t.shape) for t in section.inputs),
+        outputs=tuple(TensorSpec(t.name, t.datatype, t.shape) for t in section.outputs),
+        preprocess=preprocess,
+        threads=section.threads,
+        instances=section.instances,
+        execution_limit_ns=int(execution_limit_ns),
+    )
+
+
+def batcher_factory(config: Config) -> Callable[[Scheduler], Batcher]:
+    """The class named by ``batcher.class``. Raises ConfigError."""
+    module_name, _, class_name = config.batcher.class_.partition(":")
+    if config.folder not in sys.path:
+        sys.path.insert(0, config.folder)
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"batcher.class: cannot load {config.batcher.class_!r}: {error}") from None
+    missing = [name for name in ("set_time_window", "set_batch_size", "add_one", "batch") if not hasattr(found, name)]
+    if missing:
+        raise ConfigError(f"batcher.class: {config.batcher.class_!r} lacks {', '.join(missing)}")
+    return found  # type: ignore[no-any-return]
+
+
+def signature(spec: ModelSpec, inputs: Mapping[str, Array]) -> object:
+    """What must be equal for requests to share a batch; None where the model fixes all its dimensions."""
+    if all(dim >= 0 for tensor in spec.inputs for dim in tensor.dims):
+        return None
+    return tuple(inputs[tensor.name].shape[1:] for tensor in spec.inputs)
+
+
+def check_inputs(spec: ModelSpec, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """*inputs* in the model's datatypes. Raises BadRequest, naming the input that does not fit."""
+    unknown = set(inputs) - {tensor.name for tensor in spec.inputs}
+    if unknown:
+        raise BadRequest(f"unexpected input {min(unknown)!r}: the model takes {[t.name for t in spec.inputs]}")
+    arrays = {}
+    for tensor in spec.inputs:
+        if tensor.name not in inputs:
+            raise BadRequest(f"input {tensor.name!r} is missing")
+        array = np.asarray(inputs[tensor.name], dtype=NUMPY_BY_NAME[tensor.datatype])
+        fits = array.ndim == len(tensor.shape) and len(array) > 0
+        if not fits or any(want not in (-1, got) for want, got in zip(tensor.dims, array.shape[1:], strict=True)):
+            raise BadRequest(f"input {tensor.name!r} has shape {array.shape}, the model takes {tensor.shape}")
+        arrays[tensor.name] = array
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise BadRequest("the inputs disagree on the number of rows")
+    return arrays

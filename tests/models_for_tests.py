@@ -1,0 +1,109 @@
+"""
+Small models that the tests run in real worker processes.
+
+Those that stop half-way tell the test so by a byte into the FIFO ``$STARTED``, and go on when they
+can read one from ``$GO``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import streambox
+
+KILL, HANG, WAIT, GARBAGE, LEAVE_CHILD, EXIT = 101, 102, 103, 104, 105, 106
+
+
+def double(x):
+    return 2 * x
+
+
+def double_by_name(inputs):
+    return {"output": inputs["vector"] * 2}
+
+
+def double_mapping(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    assert isinstance(inputs, dict)
+    return {"output": inputs["vector"] * 2}
+
+
+def talkative(x):
+    print("said by the model")
+    return x
+
+
+class Adder:
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, inputs):
+        self.calls += 1
+        total = inputs["a"] + inputs["b"]
+        return {"sum": total, "calls": np.full(len(total), self.calls)}
+
+
+class Unmade:
+    def __init__(self):
+        raise FileNotFoundError("no such file: weights.bin")
+
+
+class Uncallable:
+    pass
+
+
+def refuse_negative(x):
+    negative = [index for index, row in enumerate(x) if row[0] < 0]
+    if len(negative) > 1:
+        raise ExceptionGroup("rows", [streambox.RowError(index, "negative") for index in negative])
+    if negative:
+        raise streambox.RowError(negative[0], "negative\nvalue")
+    return x
+
+
+def refuse_absent(x):
+    raise streambox.RowError(len(x), "no such row")
+
+
+def broken(x):
+    raise ValueError("several\nlines " + "x" * 2000)
+
+
+def obey(x):
+    """Doubles, or does what the first number of the first row says."""
+    match int(x[0, 0]):
+        case 101:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case 102:
+            _tell_started()
+            time.sleep(3600)
+        case 103:
+            _tell_started()
+            with Path(os.environ["GO"]).open("rb", buffering=0) as fifo:
+                fifo.read(1)
+        case 104:
+            os.write(int(sys.argv[-1]), b"this is not a frame of the protocol")
+        case 105:
+            # A child that keeps the worker's socket open, so that its end alone does not show.
+            child = subprocess.Popen(["sleep", "3600"], pass_fds=[int(sys.argv[-1])])
+            return np.full_like(x, child.pid)
+        case 106:
+            sys.exit(7)
+    return 2 * x
+
+
+def hold_the_interpreter(x):
+    """Computes in C without ever letting another thread run."""
+    _tell_started()
+    return x * (pow(3, 10**8) % 2)
+
+
+def _tell_started():
+    with Path(os.environ["STARTED"]).open("wb", buffering=0) as fifo:
+        fifo.write(str(os.getpid()).encode() + b"\n")
