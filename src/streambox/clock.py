@@ -6,7 +6,6 @@ All instants are monotonic nanoseconds. A timer fires at or after its instant, n
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import heapq
 import os
@@ -16,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 _NS_PER_S = 1_000_000_000

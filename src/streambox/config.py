@@ -29,14 +29,14 @@ class _Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     """Common to all sections: a key nobody reads is an error, not a silence."""
 
 
-class GinSection(_Section):
+class GinSection(_Section, frozen=True):
     """The reference's name for the server section."""
 
     port: int | None = None
 
 
-class LoadGeneratorSection(_Section):
-    """Defaults for ``streambox load``; its command line wins over them. ``multipile`` is the reference's spelling."""
+class LoadGeneratorSection(_Section, frozen=True):
+    """Defaults for ``streambox load``; the command line wins. ``multipile`` is the reference's spelling."""
 
     host: str = "localhost"
     port: int | None = None
@@ -53,7 +53,7 @@ class LoadGeneratorSection(_Section):
     timeout: Duration | None = None
 
 
-class BatcherSection(_Section, rename={"class_": "class"}):
+class BatcherSection(_Section, frozen=True, rename={"class_": "class"}):
     """
     The server and the defaults of every model.
 
@@ -83,7 +83,7 @@ class BatcherSection(_Section, rename={"class_": "class"}):
     max_buffered_bytes: Size = Size(1024 * _MIB)
 
 
-class TensorSection(_Section):
+class TensorSection(_Section, frozen=True):
     """One input or output of a ``python`` model; ``shape[0]`` is the row axis, -1."""
 
     name: str
@@ -91,7 +91,7 @@ class TensorSection(_Section):
     shape: tuple[int, ...]
 
 
-class ModelSection(_Section):
+class ModelSection(_Section, frozen=True):
     """
     One model. Unset batching keys take the ``batcher`` section's.
 
@@ -116,14 +116,14 @@ class ModelSection(_Section):
     threads: int = 1
 
 
-class LogSection(_Section):
+class LogSection(_Section, frozen=True):
     """Structured logs on standard error: ``console`` for people, ``json`` for machines."""
 
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Config(_Section):
+class Config(_Section, frozen=True):
     """
     The whole configuration. ``models`` None means the built-in ones.
 
@@ -223,7 +223,7 @@ _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 
 
 def _expand(node: Any) -> Any:
-    """Fill in variables in every string; what was nothing but variables is read as YAML, so that ports are numbers."""
+    """Fill in variables in every string; one that is nothing but a variable is read as YAML (a port)."""
     if isinstance(node, dict):
         return {key: _expand(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -253,7 +253,9 @@ def _convert_unit(kind: type, value: Any) -> Any:
             return Size(parse_size(value))
     except UsageError as error:
         raise ValueError(str(error)) from None
-    raise TypeError(f"no conversion to {kind.__name__}")  # pragma: no cover - a section with a new kind of field
+    raise TypeError(
+        f"no conversion to {kind.__name__}"
+    )  # pragma: no cover - a section with a new kind of field
 
 
 def _show_unit(value: Any) -> str:

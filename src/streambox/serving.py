@@ -25,9 +25,9 @@ from streambox.batcher.scheduler import Scheduler, ServedModel
 from streambox.clock import LoopClock
 from streambox.config import Config, ModelSection
 from streambox.errors import BadRequest, ConfigError, Draining, ModelUnavailable, StreamBoxError, UnknownModel
-from streambox.executor.process import WorkerExecutor
 from streambox.executor.base import BatchError, BatchErrorKind, LoadFailed, ModelSpec, TensorSpec
 from streambox.executor.options import WorkerOptions
+from streambox.executor.process import WorkerExecutor
 from streambox.models import BUILTIN
 from streambox.protocol.datatypes import NUMPY_BY_NAME
 
@@ -176,7 +176,9 @@ class Serving:
         limit_ns = section.request_timeout or self.config.batcher.request_timeout
         return WorkerExecutor(worker_options(name, section, Path(self.config.folder), limit_ns))
 
-    def _serve(self, name: str, section: ModelSection, executor: Executor, spec: ModelSpec, *, ready: bool) -> None:
+    def _serve(
+        self, name: str, section: ModelSection, executor: Executor, spec: ModelSpec, *, ready: bool
+    ) -> None:
         defaults = self.config.batcher
         rows = section.max_batch_size or defaults.max_batch_size
         window = defaults.time_window if section.time_window is None else section.time_window
@@ -191,7 +193,9 @@ class Serving:
         )
         self.models[name] = served
         self.scheduler.add_model(served)
-        log.info("model ready" if ready else "model loads at its first request", model=name, platform=spec.platform)
+        log.info(
+            "model ready" if ready else "model loads at its first request", model=name, platform=spec.platform
+        )
 
     def _load_later(self, name: str) -> None:
         if name not in self._loads:
@@ -219,7 +223,9 @@ class Serving:
         self._executions.add(task)
         task.add_done_callback(self._executions.discard)
 
-    def _request(self, model: str, inputs: Mapping[str, Array]) -> tuple[PendingRequest, asyncio.Future[None]]:
+    def _request(
+        self, model: str, inputs: Mapping[str, Array]
+    ) -> tuple[PendingRequest, asyncio.Future[None]]:
         served = self.models.get(model)
         if served is None:
             raise UnknownModel(f"no model {model!r}: there are {', '.join(sorted(self.models)) or 'none'}")
@@ -255,7 +261,7 @@ class Serving:
 async def _execute(executor: Executor, batch: Batch, ended: Callable[[Batch, Result], None]) -> None:
     try:
         result = await executor.execute(batch)
-    except Exception as error:  # noqa: BLE001 - an executor must not raise; its rows are not lost if it does
+    except Exception as error:
         log.exception("executor raised", model=batch.model)
         result = BatchError(BatchErrorKind.UNAVAILABLE, f"the executor failed: {error}", retryable=False)
     ended(batch, result)
@@ -291,7 +297,9 @@ def batcher_factory(config: Config) -> Callable[[Scheduler], Batcher]:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"batcher.class: cannot load {config.batcher.class_!r}: {error}") from None
-    missing = [name for name in ("set_time_window", "set_batch_size", "add_one", "batch") if not hasattr(found, name)]
+    missing = [
+        name for name in ("set_time_window", "set_batch_size", "add_one", "batch") if not hasattr(found, name)
+    ]
     if missing:
         raise ConfigError(f"batcher.class: {config.batcher.class_!r} lacks {', '.join(missing)}")
     return found  # type: ignore[no-any-return]
@@ -308,14 +316,18 @@ def check_inputs(spec: ModelSpec, inputs: Mapping[str, Array]) -> dict[str, Arra
     """*inputs* in the model's datatypes. Raises BadRequest, naming the input that does not fit."""
     unknown = set(inputs) - {tensor.name for tensor in spec.inputs}
     if unknown:
-        raise BadRequest(f"unexpected input {min(unknown)!r}: the model takes {[t.name for t in spec.inputs]}")
+        raise BadRequest(
+            f"unexpected input {min(unknown)!r}: the model takes {[t.name for t in spec.inputs]}"
+        )
     arrays = {}
     for tensor in spec.inputs:
         if tensor.name not in inputs:
             raise BadRequest(f"input {tensor.name!r} is missing")
         array = np.asarray(inputs[tensor.name], dtype=NUMPY_BY_NAME[tensor.datatype])
         fits = array.ndim == len(tensor.shape) and len(array) > 0
-        if not fits or any(want not in (-1, got) for want, got in zip(tensor.dims, array.shape[1:], strict=True)):
+        if not fits or any(
+            want not in (-1, got) for want, got in zip(tensor.dims, array.shape[1:], strict=True)
+        ):
             raise BadRequest(f"input {tensor.name!r} has shape {array.shape}, the model takes {tensor.shape}")
         arrays[tensor.name] = array
     if len({len(array) for array in arrays.values()}) > 1:

@@ -33,7 +33,8 @@ class Admission:
             return self.closed_by
         if counters.queued >= self.max_queue_size:
             return QueueFull(
-                f"model {self.model!r} has {counters.queued} requests waiting, its max_queue_size: try again later"
+                f"model {self.model!r} has {counters.queued} requests waiting, its max_queue_size: "
+                "try again later"
             )
         if request.rows > self.max_rows:
             return BadRequest(

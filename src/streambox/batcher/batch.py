@@ -107,7 +107,7 @@ def stack(requests: Sequence[PendingRequest], spec: ModelSpec) -> dict[str, Arra
 
 
 def _shaped(rows: Array, tensor: TensorSpec) -> Array:
-    """*rows* of (n, values) in the shape of *tensor*; as they are where they do not fill it (the model tiles)."""
+    """*rows* of (n, values) in the shape of *tensor*; as they are where the model tiles them."""
     dims = tensor.dims
     if len(dims) == 1:
         return rows

@@ -17,7 +17,6 @@ from streambox.batcher.admission import Admission
 from streambox.batcher.batch import Batch, FlushReason, non_finite, stack
 from streambox.batcher.counters import ModelCounters
 from streambox.batcher.expiry import Expiry
-from streambox.batcher.interface import QueueSettings
 from streambox.batcher.policy import SlotView
 from streambox.batcher.request import DISPATCHED, QUEUED
 from streambox.batcher.settle import settle
@@ -27,7 +26,7 @@ from streambox.executor.base import BatchError, BatchResult, RowErrors
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from streambox.batcher.interface import Batcher
+    from streambox.batcher.interface import Batcher, QueueSettings
     from streambox.batcher.request import PendingRequest
     from streambox.clock import Clock, Timer
     from streambox.executor.base import Executor, ModelSpec
@@ -253,7 +252,9 @@ class Scheduler:
             requests = [request for request in served.retries.popleft() if not request.done]
             batch = self._form(served, requests, FlushReason.RETRY)
             if batch is not None:
-                served.counters.flushes[FlushReason.RETRY] = served.counters.flushes.get(FlushReason.RETRY, 0) + 1
+                served.counters.flushes[FlushReason.RETRY] = (
+                    served.counters.flushes.get(FlushReason.RETRY, 0) + 1
+                )
                 self._start(served, batch)
         if not served.retries:
             self.batcher.batch(served.name, FlushReason.SLOTFREE)

@@ -53,13 +53,18 @@ def _settle_rows(batch: Batch, result: RowErrors) -> list[list[PendingRequest]]:
     rest = []
     for request in batch.requests:
         first = request.first_row
-        message = next((result.messages[row] for row in range(first, first + request.rows) if row in result.messages), None)
+        message = next(
+            (result.messages[row] for row in range(first, first + request.rows) if row in result.messages),
+            None,
+        )
         if message is None:
             rest.append(request)
         else:
             request.finish(RowFailed(message))
     if len(rest) == len(batch.requests):  # it named no row of ours: nothing would change by running again
-        return _settle_failure(batch, BatchError(BatchErrorKind.MODEL, "refused rows outside the batch", retryable=True))
+        return _settle_failure(
+            batch, BatchError(BatchErrorKind.MODEL, "refused rows outside the batch", retryable=True)
+        )
     return [rest] if rest else []
 
 

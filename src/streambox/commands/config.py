@@ -23,7 +23,9 @@ def check(file: Path) -> None:
 
 
 @config.command()
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="The file; else the usual ones.")
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help="The file; else the usual ones."
+)
 def show(config_path: Path | None) -> None:
     """Print the configuration in effect, defaults included."""
     found = find_config(config_path)

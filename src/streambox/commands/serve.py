@@ -16,7 +16,9 @@ from streambox.server.run import serve as run_server
 
 
 @click.command()
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="YAML file; see docs/configuration.md.")
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help="YAML file; see docs/configuration.md."
+)
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
 @click.option("--host", help="Address to listen on.")
 def serve(config_path: Path | None, port: int | None, host: str | None) -> None:

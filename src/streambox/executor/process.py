@@ -304,6 +304,8 @@ class WorkerExecutor:
         self.restarts += 1
         self._trouble = f"a worker ended ({reason}) and is being replaced"
         _log.warning("worker_ended", model=self.options.name, reason=reason, restarts=self.restarts)
+        for assignment in orphans:
+            assignment.started_ns = time.monotonic_ns()
         self._waiting.extendleft(reversed(orphans))
         self._place()
         self._changed()

@@ -137,11 +137,14 @@ def _instance(found: Callable[[], Any], target: str) -> Callable[[Any], Any]:
 
 
 def _located(error: BaseException) -> str:
-    """``ValueError: why (file.py:3)``, the place being the innermost."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith("<frozen")]
-    place = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if len(own) > 2 else ""
-    return f"{type(error).__name__}: {one_line(error)}{place}"
+    """``ValueError: why (file.py:3)``, the place being the innermost; none where it is ours."""
+    ours = (__file__, importlib.__file__)
+    places = [
+        f" ({Path(frame.filename).name}:{frame.lineno})"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in ours and not frame.filename.startswith("<frozen")
+    ]
+    return f"{type(error).__name__}: {one_line(error)}{places[-1] if places else ''}"
 
 
 def _annotated_plain(call: Callable[..., Any]) -> bool | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streambox.errors import BadRequest
-from streambox.protocol.diagnose import DECODE_ERRORS, quoted, refusal
+from streambox.protocol.diagnose import DECODE_ERRORS, describe, quoted
 from streambox.protocol.tensors import from_binary, from_json
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def decode_infer(
     try:
         request = _decode(header)
     except DECODE_ERRORS as error:
-        raise refusal(bytes(header), error) from None
+        raise BadRequest(describe(bytes(header), error)) from None
     parameters = _scalars(request.parameters, "parameters")
     binary = _flag(parameters, "binary_data_output", "parameters")
     tensors = _match(request.inputs, spec, model_name)
@@ -191,7 +191,8 @@ def _check_shape(tensor: _Tensor, wanted: TensorSpec) -> None:
 
 
 def _short(shape: Sequence[int]) -> str:
-    text = ", ".join(str(size) if abs(size) < 10**18 else f"{size:.3e}" for size in shape[:8])
+    sizes = [str(size) for size in shape[:8]]
+    text = ", ".join(size if len(size) <= 20 else size[:20] + "…" for size in sizes)
     return f"[{text}, …]" if len(shape) > 8 else f"[{text}]"
 
 

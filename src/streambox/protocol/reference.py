@@ -50,14 +50,6 @@ class ReferenceRequest(msgspec.Struct, gc=False):
         return self.data.vector
 
 
-class UnreadableRequest(BadRequest):
-    """The body is not a reference request. ``request_id`` is the caller's, where it could still be read."""
-
-    def __init__(self, message: str, request_id: str | None = None) -> None:
-        super().__init__(message)
-        self.request_id = request_id
-
-
 class _RequestId(msgspec.Struct):
     request_id: str
 
@@ -66,25 +58,27 @@ _decode = msgspec.json.Decoder(ReferenceRequest).decode
 _decode_request_id = msgspec.json.Decoder(_RequestId).decode
 
 
-def decode(body: bytes) -> ReferenceRequest:
+def decode(body: bytes | bytearray) -> ReferenceRequest:
     """
     Parse one request body.
 
     Raises:
-        UnreadableRequest: Not JSON, a field missing or of another type, a number
-            that no float holds. Names the field.
+        BadRequest: Not JSON, a field missing or of another type, a number that no
+            float holds. Names the field, and carries the request_id if that can be read.
 
     Cost: one msgspec decode; all else is in the failing branch.
     """
     try:
         return _decode(body)
     except DECODE_ERRORS as error:
-        raise explain(body, error) from None
+        raise explain(bytes(body), error) from None
 
 
-def explain(body: bytes, error: Exception) -> UnreadableRequest:
+def explain(body: bytes, error: Exception) -> BadRequest:
     """What to answer to a *body* whose decoding raised *error*."""
-    return UnreadableRequest(describe(body, error), _request_id_of(body))
+    refusal = BadRequest(describe(body, error))
+    refusal.request_id = _request_id_of(body)
+    return refusal
 
 
 def _request_id_of(body: bytes) -> str | None:

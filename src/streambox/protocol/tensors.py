@@ -13,7 +13,7 @@ import numpy as np
 
 from streambox.errors import BadRequest
 from streambox.protocol.datatypes import NUMPY_BY_NAME
-from streambox.protocol.diagnose import DECODE_ERRORS, refusal
+from streambox.protocol.diagnose import DECODE_ERRORS, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ def from_json(name: str, values: msgspec.Raw, datatype: str, shape: tuple[int, .
     try:
         numbers = _decoder(dtype.kind, depth)(values)
     except DECODE_ERRORS as error:
-        raise refusal(bytes(values), error, where) from None
+        raise BadRequest(describe(bytes(values), error, where)) from None
     wanted = shape if depth > 1 else (math.prod(shape),)
     array = _to_array(numbers, dtype)
     if array is None or array.shape != wanted or (dtype.kind == "f" and not np.isfinite(array).all()):

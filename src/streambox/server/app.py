@@ -112,7 +112,9 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
         allowed = (error.headers or {}).get("Allow", "")
         refusal = MethodNotAllowed(f"{request.method} is not allowed on {path}: use {allowed}")
         return _error(request, refusal, {"allow": allowed})
-    return _error(request, NotFound(f"no such path: {path}; inference is at /api/batcher and /v2/models/NAME/infer"))
+    return _error(
+        request, NotFound(f"no such path: {path}; inference is at /api/batcher and /v2/models/NAME/infer")
+    )
 
 
 def _error(request: Request, error: StreamBoxError, headers: Mapping[str, str] | None = None) -> Response:

@@ -105,7 +105,10 @@ class HotConnection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > self.edge.limits.header:
                 limit = self.edge.limits.header
-                self._refuse(HeadersTooLarge(f"the request's head exceeds {limit} bytes: send shorter headers"), close=True)
+                self._refuse(
+                    HeadersTooLarge(f"the request's head exceeds {limit} bytes: send shorter headers"),
+                    close=True,
+                )
 
     def pause_writing(self) -> None:
         """The caller does not read its replies: take no more requests from it."""
@@ -272,8 +275,7 @@ class HotConnection(HttpToolsProtocol):
         exchange = self._exchanges.popleft()
         assert exchange.reply is not None  # noqa: S101 - the caller has just seen it
         self.transport.write(exchange.reply)
-        if type(exchange) is not ColdExchange:
-            self.edge.buffered_bytes -= exchange.body_bytes
+        self.edge.buffered_bytes -= exchange.body_bytes
         if exchange.close:
             self._finish()
 
@@ -387,9 +389,13 @@ class HotConnection(HttpToolsProtocol):
         elif self.flow.read_paused:
             return  # we keep it waiting, not it us
         elif self._phase is HEAD and age_ns > limits.header_ns:
-            self._refuse(SlowRequest("the request's head did not arrive in time: send it at once"), close=True)
+            self._refuse(
+                SlowRequest("the request's head did not arrive in time: send it at once"), close=True
+            )
         elif self._phase is BODY and age_ns > limits.body_ns:
-            self._refuse(SlowRequest("the request's body did not arrive in time: send it at once"), close=True)
+            self._refuse(
+                SlowRequest("the request's body did not arrive in time: send it at once"), close=True
+            )
         elif not self._exchanges and age_ns > limits.idle_ns:
             self.transport.close()
 

@@ -6,13 +6,13 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streambox.errors import StreamBoxError
 from streambox.server.head import RequestHead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streambox.batcher.scheduler import Scheduler
+    from streambox.errors import StreamBoxError
     from streambox.server.connection import HotConnection
     from streambox.server.head import Headers
     from streambox.server.routes import Route, Router
@@ -35,7 +35,7 @@ REASON_PHRASES: Final[Mapping[int, bytes]] = {
 
 
 class Limits(NamedTuple):
-    """What one connection may send (bytes) and how long it may take (ns); ``buffered``: all of them together."""
+    """What one connection may send, in bytes and nanoseconds; ``buffered``: all of them together."""
 
     json_body: int = 16 * 1024**2
     binary_body: int = 64 * 1024**2
@@ -85,7 +85,11 @@ class Edge:
         self.errors[error.code] = self.errors.get(error.code, 0) + 1
         body, extra = route.error(error, request_id)
         phrase = REASON_PHRASES.get(error.status, b"Error")
-        lines = [b"HTTP/1.1 %d %b\r\n" % (error.status, phrase), self.date, b"content-type: application/json\r\n"]
+        lines = [
+            b"HTTP/1.1 %d %b\r\n" % (error.status, phrase),
+            self.date,
+            b"content-type: application/json\r\n",
+        ]
         lines += [b"%b: %b\r\n" % pair for pair in extra]
         if error.retry_after_s is not None:
             lines.append(b"retry-after: %d\r\n" % error.retry_after_s)
@@ -98,4 +102,6 @@ class Edge:
     def _stamp(self) -> None:
         self.now_ns = time.monotonic_ns()
         self.date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
-        self.head_200 = b"HTTP/1.1 200 OK\r\n" + self.date + b"content-type: application/json\r\ncontent-length: "
+        self.head_200 = (
+            b"HTTP/1.1 200 OK\r\n" + self.date + b"content-type: application/json\r\ncontent-length: "
+        )

@@ -44,11 +44,12 @@ class Refusal:
 class ColdExchange:
     """A request that uvicorn and the ASGI application answer; it starts when all before it are answered."""
 
-    __slots__ = ("app", "close", "cycle", "reply", "started")
+    __slots__ = ("app", "body_bytes", "close", "cycle", "reply", "started")
 
     def __init__(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.cycle = cycle
         self.app = app
+        self.body_bytes = 0  # uvicorn's own flow control bounds what it holds
         self.started = False
         self.reply: bytes | None = None
         self.close = False

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[bytes, bytes]]
 
-# curl's default for a body is the form type; an octet stream is what Triton's client sends with binary tensors.
+# curl's default for a body is the form type; Triton's client sends binary tensors as an octet stream.
 _TAKEN_AS_JSON: Final = frozenset(
-    (b"", b"application/json", b"application/x-www-form-urlencoded", b"application/octet-stream", b"text/json")
+    (
+        b"",
+        b"application/json",
+        b"application/x-www-form-urlencoded",
+        b"application/octet-stream",
+        b"text/json",
+    )
 )
 
 
@@ -27,7 +33,17 @@ class RequestHead:
     ``json_bytes`` is the length of the JSON part where binary tensors follow it.
     """
 
-    __slots__ = ("body_limit", "error", "expects_continue", "headers", "json_bytes", "names_connection", "route", "timeout_ns", "url")
+    __slots__ = (
+        "body_limit",
+        "error",
+        "expects_continue",
+        "headers",
+        "json_bytes",
+        "names_connection",
+        "route",
+        "timeout_ns",
+        "url",
+    )
 
     def __init__(self, route: Route, url: bytes, headers: Headers, limits: Limits) -> None:
         self.route = route
@@ -42,7 +58,9 @@ class RequestHead:
             declared = self._read(headers)
             self.body_limit = limits.json_body if self.json_bytes is None else limits.binary_body
             if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > limits.header:
-                raise HeadersTooLarge(f"the request's head exceeds {limits.header} bytes: send shorter headers")
+                raise HeadersTooLarge(
+                    f"the request's head exceeds {limits.header} bytes: send shorter headers"
+                )
             if declared > self.body_limit:
                 raise body_too_large(self.body_limit)
         except (BadRequest, BodyTooLarge, HeadersTooLarge, UnsupportedMediaType) as error:
@@ -79,7 +97,9 @@ class RequestHead:
     def _check_media_type(value: bytes) -> None:
         kind = value.partition(b";")[0].strip().lower()
         if kind not in _TAKEN_AS_JSON and not kind.endswith(b"+json"):
-            raise UnsupportedMediaType(f"content-type {kind.decode('latin-1')!r} is not taken: send application/json")
+            raise UnsupportedMediaType(
+                f"content-type {kind.decode('latin-1')!r} is not taken: send application/json"
+            )
 
 
 def body_too_large(limit: int) -> BodyTooLarge:
@@ -92,11 +112,15 @@ def _timeout_ns(value: bytes) -> int:
     except ValueError:
         milliseconds = 0.0
     if not 0 < milliseconds < 1e12:
-        raise BadRequest(f"x-request-timeout-ms: {value.decode('latin-1')!r} is not a positive number of milliseconds")
+        raise BadRequest(
+            f"x-request-timeout-ms: {value.decode('latin-1')!r} is not a positive number of milliseconds"
+        )
     return round(milliseconds * 1_000_000)
 
 
 def _json_bytes(value: bytes) -> int:
     if not value.isdigit() or len(value) > 12:
-        raise BadRequest(f"inference-header-content-length: {value.decode('latin-1')!r} is not a length in bytes")
+        raise BadRequest(
+            f"inference-header-content-length: {value.decode('latin-1')!r} is not a length in bytes"
+        )
     return int(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -12,6 +11,7 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
     from streambox.batcher.counters import Histogram
@@ -40,11 +40,17 @@ class StreamBoxCollector(Collector):
     @staticmethod
     def _requests(models: list[ServedModel]) -> Iterable[Metric]:
         received = CounterMetricFamily(
-            "streambox_requests_received", "Well-formed requests; equals refused + accepted.", labels=["model"]
+            "streambox_requests_received",
+            "Well-formed requests; equals refused + accepted.",
+            labels=["model"],
         )
-        refused = CounterMetricFamily("streambox_requests_refused", "Requests refused at admission.", labels=["model"])
+        refused = CounterMetricFamily(
+            "streambox_requests_refused", "Requests refused at admission.", labels=["model"]
+        )
         accepted = CounterMetricFamily(
-            "streambox_requests_accepted", "Requests queued; equals the ended ones + in flight.", labels=["model"]
+            "streambox_requests_accepted",
+            "Requests queued; equals the ended ones + in flight.",
+            labels=["model"],
         )
         ended = CounterMetricFamily(
             "streambox_requests_ended", "Accepted requests by how they ended.", labels=["model", "outcome"]
@@ -73,7 +79,9 @@ class StreamBoxCollector(Collector):
         wait = HistogramMetricFamily(
             "streambox_wait_seconds", "Time from acceptance to dispatch, per request.", labels=["model"]
         )
-        service = HistogramMetricFamily("streambox_service_seconds", "Time in the model, per batch.", labels=["model"])
+        service = HistogramMetricFamily(
+            "streambox_service_seconds", "Time in the model, per batch.", labels=["model"]
+        )
         for served in models:
             counters = served.counters
             for reason, count in sorted(counters.flushes.items()):
@@ -85,8 +93,12 @@ class StreamBoxCollector(Collector):
 
     @staticmethod
     def _workers(models: list[ServedModel]) -> Iterable[Metric]:
-        restarts = CounterMetricFamily("streambox_worker_restarts", "Workers that ended and were replaced.", labels=["model"])
-        ready = GaugeMetricFamily("streambox_model_ready", "1 when the model can take a batch.", labels=["model"])
+        restarts = CounterMetricFamily(
+            "streambox_worker_restarts", "Workers that ended and were replaced.", labels=["model"]
+        )
+        ready = GaugeMetricFamily(
+            "streambox_model_ready", "1 when the model can take a batch.", labels=["model"]
+        )
         for served in models:
             health = served.executor.health()
             restarts.add_metric([served.name], health.restarts)
@@ -100,8 +112,12 @@ class StreamBoxCollector(Collector):
         )
         for code, count in sorted(edge.errors.items()):
             errors.add_metric([code], count)
-        answers = CounterMetricFamily("streambox_http_answers", "Inference requests answered 200.", value=edge.answered)
-        connections = GaugeMetricFamily("streambox_http_connections", "Open connections.", value=len(edge.connections))
+        answers = CounterMetricFamily(
+            "streambox_http_answers", "Inference requests answered 200.", value=edge.answered
+        )
+        connections = GaugeMetricFamily(
+            "streambox_http_connections", "Open connections.", value=len(edge.connections)
+        )
         buffered = GaugeMetricFamily(
             "streambox_http_buffered_bytes", "Bytes of request bodies held.", value=edge.buffered_bytes
         )

@@ -127,7 +127,7 @@ class InferRoute:
             batch.reply = BatchReply(batch)
         rows = slice(request.first_row, request.first_row + request.rows)
         outputs = {name: output[rows] for name, output in batch.outputs.items()}
-        reply = oip.encode_infer_reply(request.call, batch.model, outputs, batch.reply.facts)
+        reply = oip.encode_infer_reply(request.call, batch.model, batch.reply.facts, outputs)
         if reply.header_length is None:
             return reply.body, b""
         return reply.body, b"inference-header-content-length: %d\r\n" % reply.header_length
@@ -137,7 +137,7 @@ class InferRoute:
 
 
 class UnservedRoute(InferRoute):
-    """An infer path that names no model or version of ours: refuses whatever comes, without reading it as a request."""
+    """An infer path that names no model or version of ours: refuses whatever comes."""
 
     def __init__(self, refusal: StreamBoxError) -> None:
         self._refusal = refusal
@@ -176,5 +176,7 @@ class Router:
             return UnservedRoute(unknown_model(name, self._served))
         if match[2] not in (None, oip.MODEL_VERSION.encode()):
             version = match[2].decode("utf-8", "replace")
-            return UnservedRoute(UnknownModel(f"model {name!r} has no version {version!r}: there is {oip.MODEL_VERSION}"))
+            return UnservedRoute(
+                UnknownModel(f"model {name!r} has no version {version!r}: there is {oip.MODEL_VERSION}")
+            )
         return route

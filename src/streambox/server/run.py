@@ -155,13 +155,17 @@ def bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise RunFailed(f"cannot listen on {host}: {error.strerror}: name an address of this machine") from None
+        raise RunFailed(
+            f"cannot listen on {host}: {error.strerror}: name an address of this machine"
+        ) from None
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise RunFailed(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}: choose another --port") from None
+        raise RunFailed(
+            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}: choose another --port"
+        ) from None
     return bound
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 
@@ -146,10 +147,8 @@ class LargeFrames:
         pieces = wire.encode(*_large(value))
         self.ours.setblocking(False)
         while True:
-            try:
+            with contextlib.suppress(BlockingIOError):
                 pieces = wire.send(self.ours, pieces) if pieces else pieces
-            except BlockingIOError:
-                pass
             self.reader.fill()
             if (frame := self.reader.take()) is not None:
                 assert not pieces
