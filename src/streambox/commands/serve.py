@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from pathlib import Path
 
@@ -35,5 +36,18 @@ def serve(config_path: Path | None, port: int | None, host: str | None) -> None:
         batcher = msgspec.structs.replace(batcher, host=host)
     config = msgspec.structs.replace(config, batcher=batcher)
     configure_logs(config.log)
+    _calm_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(run_server(config)))
+
+
+def _calm_collector() -> None:
+    """
+    Requests end by reference count; a cycle collection would only walk those in flight.
+
+    What start-up made is set aside, and the youngest generation is looked at every
+    50,000 net allocations instead of every 700.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -62,6 +62,10 @@ class HotConnection(HttpToolsProtocol):
         self._last_head: RequestHead | None = None
         self._body: bytes | bytearray = b""
         self._continue_due = False
+        self._messages = 0
+        self._repeatable_body_bytes = 0
+        self._known_start = b""
+        self._known_length = -1
         self._flushing = False
         self._lingering = False
         self._on_done = self._answered  # one bound method for all requests
@@ -92,8 +96,17 @@ class HotConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is SHUT:
+        phase = self._phase
+        if len(data) == self._known_length and phase is IDLE and data.startswith(self._known_start):
+            # Byte for byte the head of the request before, with all of its body: nothing new to parse.
+            assert self._last_head is not None  # noqa: S101 - set with _known_start
+            body = data[len(self._known_start) :]
+            self.edge.buffered_bytes += len(body)
+            self._take(body, self._last_head, close=False)
             return
+        if phase is SHUT:
+            return
+        self._messages = 0
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -101,7 +114,9 @@ class HotConnection(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             if self._phase is not SHUT:
                 self._refuse(BadRequest(f"not a valid HTTP request: {_first_line(error)}"), close=True)
-        if self._phase is HEAD:
+        if self._phase is IDLE:
+            self._remember_start(data, whole=phase is IDLE)
+        elif self._phase is HEAD:
             self._head_bytes += len(data)
             if self._head_bytes > self.edge.limits.header:
                 limit = self.edge.limits.header
@@ -109,6 +124,22 @@ class HotConnection(HttpToolsProtocol):
                     HeadersTooLarge(f"the request's head exceeds {limit} bytes: send shorter headers"),
                     close=True,
                 )
+
+    def _remember_start(self, data: bytes, *, whole: bool) -> None:
+        """
+        Keep the bytes of a head that the next request may repeat.
+
+        Clients on a connection send the same head over and over. One that the parser has
+        accepted, of a kept-alive request with a content length, means the same again when
+        the same bytes come again, so that request is taken without parsing it.
+        """
+        head = self._last_head
+        body_bytes = self._repeatable_body_bytes
+        if whole and self._messages == 1 and head is not None and body_bytes:
+            self._known_start = data[: len(data) - body_bytes]
+            self._known_length = len(data)
+        else:
+            self._known_length = -1
 
     def pause_writing(self) -> None:
         """The caller does not read its replies: take no more requests from it."""
@@ -127,6 +158,8 @@ class HotConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if self._phase is SHUT:
             return
+        self._messages += 1
+        self._repeatable_body_bytes = 0
         self.url = b""
         self.headers = []
         self._head = None
@@ -190,10 +223,19 @@ class HotConnection(HttpToolsProtocol):
         body, self._body = self._body, b""
         self._continue_due = False
         close = not self.parser.should_keep_alive() or (head.names_connection and self._is_http_1_0())
+        if not close and head.has_length and not head.expects_continue:
+            self._repeatable_body_bytes = len(body)
+        self._take(body, head, close=close)
+
+    # ---- hot requests ----------------------------------------------------------------------------
+
+    def _take(self, body: bytes | bytearray, head: RequestHead, *, close: bool) -> None:
+        """A whole hot request has come: decode it, and submit it or let it wait its turn."""
         try:
             request = head.route.decode(body, head, self._on_done)
         except StreamBoxError as error:
             self.edge.buffered_bytes -= len(body)
+            self._head = head
             self._refuse(error, close=close)
             return
         request.route = head.route
@@ -208,8 +250,6 @@ class HotConnection(HttpToolsProtocol):
         else:
             self._unsubmitted.append(request)
             self.flow.pause_reading()
-
-    # ---- hot requests ----------------------------------------------------------------------------
 
     def _submit(self, request: HotRequest) -> None:
         self._in_system += 1

@@ -37,6 +37,7 @@ class RequestHead:
         "body_limit",
         "error",
         "expects_continue",
+        "has_length",
         "headers",
         "json_bytes",
         "names_connection",
@@ -50,6 +51,7 @@ class RequestHead:
         self.url = url
         self.headers = headers
         self.expects_continue = False
+        self.has_length = False
         self.names_connection = False
         self.timeout_ns: int | None = None
         self.json_bytes: int | None = None
@@ -77,6 +79,7 @@ class RequestHead:
         for name, value in headers:
             if name == b"content-length":
                 declared = int(value)  # the parser has checked it
+                self.has_length = True
             elif name == b"content-type":
                 self._check_media_type(value)
             elif name == b"expect":
