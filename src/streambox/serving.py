@@ -54,7 +54,7 @@ _SPEC_BEFORE_LOAD: Final[Mapping[str, ModelSpec]] = {
     "resnet50": ModelSpec(
         inputs=(TensorSpec("data", "FP32", (-1, 3, 224, 224)),),
         outputs=(TensorSpec("logits", "FP32", (-1, 1000)),),
-        platform="onnxruntime_onnx",
+        platform="onnx_onnxv1",
         tile=True,
     )
 }

@@ -24,7 +24,7 @@ from streambox.errors import DeadlineExceeded, Refused, StreamBoxError
 from streambox.executor.base import BatchError, BatchResult, RowErrors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from streambox.batcher.interface import Batcher, QueueSettings
     from streambox.batcher.request import PendingRequest
@@ -135,6 +135,12 @@ class Scheduler:
         except Refused:
             self._take_back(request)
             raise
+        except (
+            Exception
+        ):  # a user's Batcher: its fault must not take the connection down, nor lose the request
+            log.exception("batcher failed", model=request.model, call="add_one")
+            request.finish(StreamBoxError("the configured batcher failed: see the server's log"))
+            return
         served.expiry.add(request, counters.in_flight)
         if served.expiry_timer is None or request.deadline_ns < served.expiry_timer.when_ns:
             self._watch_deadlines(served)
@@ -163,7 +169,7 @@ class Scheduler:
         """Refuse what comes, run what waits without minding its window."""
         for served in self._served.values():
             served.admission.drain()
-            self.batcher.batch(served.name, FlushReason.DRAIN)
+            self._offer(served, FlushReason.DRAIN)
         self._check_idle()
 
     @property
@@ -211,8 +217,14 @@ class Scheduler:
                 requests = _without_expired(requests, now_ns)
                 break
         while requests:
-            tensors = stack(requests, served.spec)
-            bad = non_finite(tensors, requests)
+            try:
+                tensors = stack(requests, served.spec)
+                bad: Mapping[int, StreamBoxError] = non_finite(tensors, requests)
+            except (ValueError, TypeError, MemoryError) as cause:  # whatever it is, no request may be lost
+                log.exception("batch cannot be formed", model=served.name, size=len(requests))
+                bad = dict.fromkeys(
+                    range(len(requests)), StreamBoxError(f"the batch cannot be formed: {cause}")
+                )
             if not bad:
                 break
             for index, error in bad.items():
@@ -257,7 +269,14 @@ class Scheduler:
                 )
                 self._start(served, batch)
         if not served.retries:
-            self.batcher.batch(served.name, FlushReason.SLOTFREE)
+            self._offer(served, FlushReason.SLOTFREE)
+
+    def _offer(self, served: ServedModel, reason: FlushReason) -> None:
+        """Give the Batcher its chance to dispatch."""
+        try:
+            self.batcher.batch(served.name, reason)
+        except Exception:  # a user's Batcher: what it holds will expire rather than hang
+            log.exception("batcher failed", model=served.name, call="batch")
 
     def _watch_deadlines(self, served: ServedModel) -> None:
         due_ns = served.expiry.next_ns()

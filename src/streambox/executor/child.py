@@ -29,7 +29,7 @@ class Channel:
     A worker's socket on the event loop: frames out without blocking, frames in by callback.
 
     ``on_frame(frame)`` for each frame, in order; ``on_fault(reason)`` once, at the end of the
-    stream or at what is not a frame, after which nothing more is read or sent.
+    stream (no reason) or at what is not a frame, after which nothing more is read or sent.
     """
 
     def __init__(
@@ -72,11 +72,13 @@ class Channel:
                 del frame  # its memory may serve for the next
         except BlockingIOError:
             return False
-        except (OSError, MemoryError, wire.WireError) as error:
-            self._fault(str(error))
+        except OSError:  # as a rule: it ended with frames of ours unread
+            alive = False
+        except (MemoryError, wire.WireError) as error:
+            self._fault(str(error) or "frame too large for our memory")
             return False
         if not alive:
-            self._fault("hung up")
+            self._fault("")
         return alive
 
     def close(self) -> None:
@@ -161,7 +163,9 @@ class WorkerProcess:
         finally:
             theirs.close()
         self._watch_exit(self._process)
-        self._channel = Channel(self._loop, ours, self._on_frame, self._on_fault)
+        # A worker that hangs up is ending or is no use: killed, and without a reason of ours, so that
+        # how it ended tells.
+        self._channel = Channel(self._loop, ours, self._on_frame, self.kill)
 
     def send(self, pieces: Sequence[Buffer]) -> None:
         if self._channel is not None:
@@ -193,10 +197,6 @@ class WorkerProcess:
             with contextlib.suppress(ValueError):
                 return f"killed by {signal.Signals(-code).name}"
         return f"exit code {code}"
-
-    def _on_fault(self, reason: str) -> None:
-        # It may hang up because it is ending: then how it ended is the better reason.
-        self.kill("" if reason == "hung up" else reason)
 
     def _watch_exit(self, process: subprocess.Popen[bytes]) -> None:
         try:

@@ -11,6 +11,7 @@ Where a key comes twice in one object, its last value counts; that is no error.
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Final
 
@@ -19,10 +20,11 @@ import msgspec
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """All that ``msgspec.json.Decoder.decode`` raises on some input."""
 
-# A walk costs about 0.2 µs per token; beyond this offset an error names its byte alone.
-WALK_LIMIT_BYTES: Final = 64 * 1024
+# A walk costs about 0.25 µs per token; where it would take more, an error names its byte alone.
+WALK_LIMIT_TOKENS: Final = 40_000
 
-_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},:]', re.DOTALL)
+# A string, a bracket, a colon, or whatever lies between those: a vector of any length is one token.
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{}:]|[^"\[\]{}:]+', re.DOTALL)
 _SYNTAX: Final = re.compile(r"JSON is malformed: (?P<fault>.*) \(byte (?P<offset>\d+)\)")
 _TYPE: Final = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
@@ -47,7 +49,7 @@ def describe(body: bytes, error: Exception, root: str = "") -> str:
     *root* is what *body* is called where it is itself a part of something, as
     ``input 'x' data``; fields are then named from there.
 
-    Cost: at most a walk over the first ``WALK_LIMIT_BYTES``.
+    Cost: at most a walk over the first ``WALK_LIMIT_TOKENS``.
     """
     if isinstance(error, RecursionError):
         return f"{root or 'body'}: nested too deeply"
@@ -66,19 +68,23 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= 64 else text[:63] + "…")
 
 
-def path_at(body: bytes, offset: int) -> list[str | int]:
+def path_at(body: bytes, offset: int) -> list[str | int] | None:
     """
-    The keys and indices that lead to the value at byte *offset* of *body*.
+    The keys and indices that lead to the value at byte *offset* of *body*; None where that is too far in.
 
     What precedes the offset must be valid JSON, or rubbish comes out (and nothing
     worse). Empty at the top level.
     """
     steps: list[str | int | None] = []
-    for token in _TOKEN.finditer(body, 0, offset):
+    tokens = _TOKEN.finditer(body, 0, offset)
+    for token in itertools.islice(tokens, WALK_LIMIT_TOKENS):
         text = token.group()
         if text == b'"':  # a string that does not end before the offset
             break
         _step(steps, text)
+    else:
+        if next(tokens, None) is not None:
+            return None
     return [step for step in steps if step is not None]
 
 
@@ -86,7 +92,7 @@ def top_level_string(body: bytes, key: str) -> str | None:
     """The string at *key* of the top-level object, as far as *body* can be read; None where there is none."""
     steps: list[str | int | None] = []
     found = None
-    for token in _TOKEN.finditer(body, 0, WALK_LIMIT_BYTES):
+    for token in itertools.islice(_TOKEN.finditer(body), WALK_LIMIT_TOKENS):
         text = token.group()
         if text == b'"':
             break
@@ -106,11 +112,12 @@ def _step(steps: list[str | int | None], text: bytes) -> None:
         return
     elif text in (b"}", b"]"):
         steps.pop()
-    elif text == b",":
+    elif text[:1] == b'"':
+        if steps[-1] is None:
+            steps[-1] = _string(text) or ""
+    elif commas := text.count(b","):
         top = steps[-1]
-        steps[-1] = top + 1 if isinstance(top, int) else None
-    elif text[:1] == b'"' and steps[-1] is None:
-        steps[-1] = _string(text) or ""
+        steps[-1] = top + commas if isinstance(top, int) else None
 
 
 def _string(text: bytes) -> str | None:
@@ -133,11 +140,17 @@ def _describe_syntax(body: bytes, fault: str, offset: int, root: str) -> str:
     for start in (offset - 1, offset, offset - 4):
         if literal := _NON_FINITE.match(body, max(start, 0)):
             name = "NaN" if literal["word"].lower() == b"nan" else f"{literal['sign'].decode()}Infinity"
-            return f"{_field_at(body, literal.start(), root)} is {name}, which JSON does not have"
+            return _describe_literal(body, name, literal.start(), root)
     if body.startswith(b"\xef\xbb\xbf"):
         fault = "it starts with a byte order mark"
     field = _field_at(body, offset, root)
     return f"{field}: malformed JSON at byte {offset}: {fault}"
+
+
+def _describe_literal(body: bytes, name: str, offset: int, root: str) -> str:
+    field = _field_at(body, offset, root)
+    found = f"{field}: {name} at byte {offset}" if field == (root or "body") else f"{field} is {name}"
+    return f"{found}, which JSON does not have"
 
 
 def _describe_truncated(body: bytes, root: str) -> str:
@@ -164,10 +177,8 @@ def _describe_value(message: str, root: str) -> str:
 
 
 def _field_at(body: bytes, offset: int, root: str) -> str:
-    if offset > WALK_LIMIT_BYTES:
-        return root or "body"
     path = ""
-    for step in path_at(body, offset):
+    for step in path_at(body, offset) or ():
         if len(path) > 200:  # a caller's nesting is not to fill our log
             return _field(root, path + "…")
         path += f"[{step}]" if isinstance(step, int) else _key(step)

@@ -7,7 +7,7 @@ import pytest
 
 from streambox.protocol.diagnose import (
     DECODE_ERRORS,
-    WALK_LIMIT_BYTES,
+    WALK_LIMIT_TOKENS,
     describe,
     path_at,
     quoted,
@@ -82,7 +82,7 @@ def fault(body: bytes, root: str = "") -> str:
         ),
         pytest.param(
             b'{"points":[]} x',
-            "body: malformed JSON at byte 14: trailing characters",
+            "body: malformed JSON at byte 15: trailing characters",
             id="something behind it",
         ),
         pytest.param(
@@ -97,7 +97,7 @@ def fault(body: bytes, root: str = "") -> str:
         ),
         pytest.param(
             b'{"a\\nb":{"\xc3\xa4":#',
-            "['a\\nb'].ä: malformed JSON at byte 16: invalid character",
+            "['a\\nb'].ä: malformed JSON at byte 14: invalid character",
             id="keys that would break the line",
         ),
         pytest.param(
@@ -118,10 +118,13 @@ def test_a_part_of_something_is_named_from_there() -> None:
 
 
 def test_a_fault_beyond_the_limit_of_the_walk_names_its_byte_alone() -> None:
-    padding = b" " * WALK_LIMIT_BYTES
-    assert fault(b'{"points":' + padding + b"[#").startswith(
-        f"body: malformed JSON at byte {len(padding) + 11}"
-    )
+    start = b'{"points":[],"z":[' + b'"",' * WALK_LIMIT_TOKENS
+    assert fault(start + b"#") == f"body: malformed JSON at byte {len(start)}: invalid character"
+    assert fault(start + b"NaN") == f"body: NaN at byte {len(start)}, which JSON does not have"
+
+
+def test_a_long_vector_is_no_long_walk() -> None:
+    assert fault(b'{"z":[' + b"0," * 1_000_000 + b"NaN]}") == "z[1000000] is NaN, which JSON does not have"
 
 
 def test_a_deep_path_is_cut_short() -> None:
@@ -138,6 +141,8 @@ def test_a_deep_path_is_cut_short() -> None:
         pytest.param(b'{"a":[1,"],",', ["a", 2], id="brackets and commas in a string do not count"),
         pytest.param(b'{"a":"\\"}","b":', ["b"], id="nor does an escaped quote end it"),
         pytest.param(b'{"a":{"b":1},"c":[', ["c", 0], id="an object closed before"),
+        pytest.param(b"[1, -2.5e3,true,\n", [3], id="numbers and literals count by their commas"),
+        pytest.param(b'[1,{"a":1, "b', [1], id="behind a comma in an object no key is known yet"),
         pytest.param(b"]]},,", [], id="rubbish leads nowhere"),
     ],
 )
@@ -150,6 +155,7 @@ def test_a_path_leads_to_the_value_at_an_offset(body: bytes, steps: list[str | i
     [
         pytest.param(b'{"id":"a","x":#', "a", id="before the fault"),
         pytest.param(b'{"x":{"id":"no"},"id":"a",#', "a", id="not one that is nested deeper"),
+        pytest.param(b'{"x":{"id":"no"}#', None, id="not even where it is the only one"),
         pytest.param(b'{"x":"id","y":"a"#', None, id="not a value of that name"),
         pytest.param(b'{"id":"a","id":"b"#', "b", id="the last of two"),
         pytest.param(b'{"id":7#', None, id="not a number"),

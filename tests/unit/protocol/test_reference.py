@@ -263,7 +263,7 @@ def test_a_row_that_is_not_finite_fails_alone(value: float) -> None:
 
 
 def test_an_output_of_a_datatype_without_a_name_is_refused() -> None:
-    with pytest.raises(BadModelOutput, match=r"^output 'y' is complex128"):
+    with pytest.raises(BadModelOutput, match=r"^output 'y' has the datatype complex128"):
         reference.ReplyTemplate("m", FACTS, {"y": np.zeros((1, 1), complex)})
 
 
