@@ -44,6 +44,7 @@ def header(array: np.ndarray[Any, Any], **members: Any) -> bytes:
     return json.dumps({"inputs": [described]}).encode()
 
 
+@settings(deadline=None)
 @given(arrays)
 def test_flat_nested_and_binary_inputs_are_the_same(array: np.ndarray[Any, Any]) -> None:
     spec = spec_of(array)
@@ -59,6 +60,7 @@ def test_flat_nested_and_binary_inputs_are_the_same(array: np.ndarray[Any, Any])
         np.testing.assert_array_equal(call.inputs["x"], array, strict=True)
 
 
+@settings(deadline=None)
 @given(arrays, st.booleans())
 def test_a_reply_read_as_a_request_gives_the_outputs_back(array: np.ndarray[Any, Any], binary: bool) -> None:
     spec = spec_of(array)
@@ -72,6 +74,7 @@ def test_a_reply_read_as_a_request_gives_the_outputs_back(array: np.ndarray[Any,
     np.testing.assert_array_equal(back.inputs["x"], array, strict=True)
 
 
+@settings(deadline=None)
 @given(st.lists(arrays.map(lambda array: array[:4]), min_size=1, max_size=4))
 def test_binary_inputs_are_split_as_they_were_joined(parts: list[np.ndarray[Any, Any]]) -> None:
     rows = min(len(part) for part in parts)
@@ -95,6 +98,7 @@ def test_binary_inputs_are_split_as_they_were_joined(parts: list[np.ndarray[Any,
         np.testing.assert_array_equal(call.inputs[name], array, strict=True)
 
 
+@settings(deadline=None)
 @given(arrays, names, st.data())
 def test_each_request_of_a_batch_gets_its_own_rows(
     array: np.ndarray[Any, Any], request_id: str, data: Any
@@ -108,6 +112,7 @@ def test_each_request_of_a_batch_gets_its_own_rows(
     np.testing.assert_array_equal(np.array(reply["output"], array.dtype), mine, strict=True)
 
 
+@settings(deadline=None)
 @given(names, names, st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=8))
 def test_a_reference_request_comes_out_as_it_went_in(
     request_id: str, model: str, vector: list[float]
@@ -177,7 +182,7 @@ def complain(error: BadRequest) -> None:
     oip.encode_error(error)
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(bodies)
 def test_any_body_is_a_reference_request_or_a_bad_request(body: bytes) -> None:
     try:
@@ -187,7 +192,7 @@ def test_any_body_is_a_reference_request_or_a_bad_request(body: bytes) -> None:
         complain(error)
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(bodies, st.none() | st.integers(0, 400))
 def test_any_body_is_an_inference_call_or_a_bad_request(body: bytes, header_length: int | None) -> None:
     try:
@@ -198,6 +203,7 @@ def test_any_body_is_an_inference_call_or_a_bad_request(body: bytes, header_leng
         assert call.inputs["x"].shape == (call.rows, 2)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80), st.integers(0, 100))
 def test_rubbish_has_some_path(body: bytes, offset: int) -> None:
     path_at(body, offset)
@@ -214,6 +220,7 @@ trees = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(trees, st.data())
 def test_the_path_to_a_nan_is_the_one_it_was_put_at(tree: Any, data: Any) -> None:
     document = parent = {"data": tree}
