@@ -51,7 +51,7 @@ def small_batches() -> dict[str, float]:
                 stamps.append(time.perf_counter_ns())
                 reader.fill()
                 stamps.append(time.perf_counter_ns())
-                reader.take()
+                assert reader.take() is not None
                 stamps.append(time.perf_counter_ns())
                 for step, begun, ended in zip(spent, stamps, stamps[1:], strict=False):
                     totals[step] += ended - begun

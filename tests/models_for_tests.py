@@ -98,6 +98,11 @@ def obey(x):
     return 2 * x
 
 
+def widen(x):
+    """An answer of more than the reader takes at once, and less than the socket holds."""
+    return np.tile(obey(x), (1, 3000))
+
+
 def hold_the_interpreter(x):
     """Computes in C without ever letting another thread run."""
     _tell_started()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -22,6 +23,7 @@ import pytest
 import uvloop
 
 import models_for_tests as asked
+from streambox.executor import wire
 from streambox.executor.base import (
     BatchError,
     BatchErrorKind,
@@ -191,13 +193,14 @@ def test_two_instances_run_two_batches_at_once(gate):
 def test_a_caller_who_is_cancelled_leaves_the_others_in_order(gate):
     async def main():
         async with loaded() as executor:
-            sent = [batch(asked.WAIT), batch(2), batch(3), batch(4)]
+            sent = [batch(asked.WAIT), batch(2), batch(asked.KILL), batch(4)]
             running = [asyncio.ensure_future(executor.execute(one)) for one in sent]
             await gate.started()
             for index in (0, 1, 2):  # running, staged, waiting
                 running[index].cancel()
             gate.go()
             assert_doubled(await running[3], sent[3])
+            assert executor.restarts == 0  # what was cancelled while it waited never ran
             assert_doubled(await executor.execute(batch(9)), batch(9))
 
     run(main())
@@ -375,6 +378,20 @@ def test_the_answer_that_a_worker_gave_before_it_died_counts():
     run(main())
 
 
+def test_a_long_answer_still_in_the_socket_when_the_worker_has_died_counts():
+    async def main():
+        async with loaded("widen", outputs=(TensorSpec("output", "FP32", (-1, -1)),)) as executor:
+            (pid,) = executor.worker_pids
+            wide = asyncio.ensure_future(executor.execute(batch(5)))
+            killing = asyncio.ensure_future(executor.execute(batch(asked.KILL)))
+            await asyncio.sleep(0)  # both are sent
+            assert ended(pid)  # and the loop, held here, has read no answer
+            assert (await wide).outputs["output"].shape == (3, 12_000)
+            assert (await killing).worker_died
+
+    run(main())
+
+
 def test_an_idle_workers_death_costs_no_batch():
     async def main():
         async with loaded() as executor:
@@ -411,6 +428,20 @@ def test_every_way_to_die_is_told_and_recovered_from(order, reason):
             assert_doubled(results[1], batch(2))
 
     run(main())
+
+
+@pytest.mark.parametrize("loop_factory", [uvloop.new_event_loop, asyncio.new_event_loop])
+def test_a_worker_is_replaced_where_the_kernel_has_no_pidfd(loop_factory, monkeypatch):
+    async def main():
+        async with loaded() as executor:
+            error, result = await asyncio.gather(
+                executor.execute(batch(asked.KILL)), executor.execute(batch(2))
+            )
+            assert error.message.endswith("killed by SIGKILL")
+            assert_doubled(result, batch(2))
+
+    monkeypatch.delattr(os, "pidfd_open")
+    run(main(), loop_factory)
 
 
 def test_a_hung_batch_times_out_and_the_one_behind_it_runs(gate):
@@ -546,12 +577,16 @@ def test_unload_fails_what_runs_and_ends_a_busy_worker(gate):
     run(main())
 
 
+WAITING_MODULE = """
+import os, time
+with open(os.environ["STARTED"], "wb", buffering=0) as fifo:
+    fifo.write(b"%d\\n" % os.getpid())
+time.sleep(3600)
+"""
+
+
 def test_unload_while_loading_makes_the_load_fail(tmp_path, gate):
-    (tmp_path / "module_of_test.py").write_text(
-        "import os, time\n"
-        "with open(os.environ['STARTED'], 'wb', buffering=0) as f: f.write(b'%d\\n' % os.getpid())\n"
-        "time.sleep(3600)\n"
-    )
+    (tmp_path / "module_of_test.py").write_text(WAITING_MODULE)
 
     async def main():
         executor = WorkerExecutor(options(callable="module_of_test:f", search_path=str(tmp_path)))
@@ -564,6 +599,56 @@ def test_unload_while_loading_makes_the_load_fail(tmp_path, gate):
         await executor.unload()
 
     run(main())
+
+
+def test_unload_before_a_process_has_been_started_leaves_none():
+    async def main():
+        executor = WorkerExecutor(options(instances=2))
+        load = asyncio.ensure_future(executor.load())
+        await asyncio.sleep(0)  # load() has begun, and started nothing yet
+        await executor.unload()
+        with pytest.raises(LoadFailed, match="it was unloaded meanwhile"):
+            await load
+        assert (await executor.execute(batch())).kind is BatchErrorKind.UNAVAILABLE
+
+    run(main())
+
+
+def test_a_cancelled_load_leaves_no_process(tmp_path, gate):
+    (tmp_path / "module_of_test.py").write_text(WAITING_MODULE)
+
+    async def main():
+        executor = WorkerExecutor(options(callable="module_of_test:f", search_path=str(tmp_path)))
+        load = asyncio.ensure_future(executor.load())
+        pid = await gate.started()
+        load.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await load
+        assert ended(pid, within_s=0)
+
+    run(main())
+
+
+def test_a_busy_worker_ends_when_its_front_hangs_up_and_an_idle_one_in_order(gate):
+    for busy in (True, False):
+        ours, theirs = socket.socketpair()
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "streambox.executor.worker", "--fd", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+        theirs.close()
+        with ours:
+            ours.sendall(b"".join(wire.encode(wire.Load(options()))))
+            if busy:
+                hang = batch(asked.HANG).tensors
+                execute = wire.Execute(1, wire.layouts(hang))
+                ours.sendall(b"".join(wire.encode(execute, hang.values())))
+                assert asyncio.run(gate.started()) == worker.pid
+            else:
+                assert ours.recv(4)  # it has loaded
+                ours.recv(4096)
+        assert worker.wait(timeout=20) == (-signal.SIGKILL if busy else 0)
 
 
 FRONT = """

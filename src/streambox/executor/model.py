@@ -37,7 +37,7 @@ class Model(Protocol):
         ...
 
 
-class RowsFailed(Exception):  # noqa: N818 - a refusal, not an error of ours
+class RowsFailed(Exception):
     """Rows that the model refused: message by index."""
 
     def __init__(self, messages: dict[int, str]) -> None:
@@ -45,7 +45,7 @@ class RowsFailed(Exception):  # noqa: N818 - a refusal, not an error of ours
         self.messages = messages
 
 
-class ModelFailed(Exception):  # noqa: N818
+class ModelFailed(Exception):
     """The batch failed as a whole. ``retryable`` as in ``BatchError``."""
 
     def __init__(self, kind: BatchErrorKind, message: str, *, retryable: bool) -> None:

@@ -273,6 +273,8 @@ class FrameReader:
             return None
         own = bytearray(self._view[self._start : self._start + total_bytes])
         self._start += total_bytes
+        if self._start == self._end:
+            self._start = self._end = 0
         return decode(own, 0, total_bytes)
 
     def _compact(self) -> None:
