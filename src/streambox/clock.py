@@ -147,11 +147,13 @@ class LoopClock:
         if self._alarm is not None:
             self._alarm.acknowledge()
         self._armed_ns = None
-        while (timer := self._agenda.pop_due(self.now_ns())) is not None:
-            timer.callback()
-        next_ns = self._agenda.next_ns()
-        if next_ns is not None and (self._armed_ns is None or next_ns < self._armed_ns):
-            self._arm(next_ns)
+        try:
+            while (timer := self._agenda.pop_due(self.now_ns())) is not None:
+                timer.callback()
+        finally:  # also when a callback has raised: the others' timers must not be lost with it
+            next_ns = self._agenda.next_ns()
+            if next_ns is not None and (self._armed_ns is None or next_ns < self._armed_ns):
+                self._arm(next_ns)
 
 
 class Alarm:

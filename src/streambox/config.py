@@ -179,13 +179,14 @@ def parse_config(text: str, folder: str = ".") -> Config:
         tree = {}
     if not isinstance(tree, dict):
         raise ConfigError(f"expected sections such as 'batcher:' at the top, got {type(tree).__name__}")
+    tree = {key: section for key, section in tree.items() if section is not None}  # all of it commented out
     if "folder" in tree:
         raise _unknown_key("folder", "folder", set(Config.__struct_fields__) - {"folder"})
     _check_keys(tree, Config, "")
     try:
         config = msgspec.convert(tree, Config, dec_hook=_convert_unit)
     except msgspec.ValidationError as error:
-        raise ConfigError(_plain(error)) from None
+        raise _invalid_model(tree) or ConfigError(_plain(error)) from None
     _check_values(config)
     return msgspec.structs.replace(config, folder=folder)
 
@@ -214,7 +215,8 @@ def _parse_yaml(text: str) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError(f"{where}not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ConfigError(f"{where}not valid YAML: {problem}") from None
 
 
 # ---- ${VAR} --------------------------------------------------------------------------------------
@@ -279,7 +281,20 @@ def _check_keys(node: Any, section: Any, where: str) -> None:
         return
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in items:
+        if isinstance(node, dict) and not isinstance(key, str):
+            raise ConfigError(f"{where}.{key}: a name is text: write {str(key)!r} in quotes")
         _check_keys(value, _value_type(inner), f"{where}.{key}")
+
+
+def _invalid_model(tree: dict[str, Any]) -> ConfigError | None:
+    """The first model that is at fault, by its name, which msgspec does not give."""
+    models = tree.get("models")
+    for name, section in models.items() if isinstance(models, dict) else ():
+        try:
+            msgspec.convert(section, ModelSection, dec_hook=_convert_unit)
+        except msgspec.ValidationError as error:
+            return ConfigError(_plain(error, f"models.{name}"))
+    return None
 
 
 def _struct_of(section: Any) -> Any:
@@ -304,9 +319,12 @@ def _unknown_key(key: str, path: str, known: set[str]) -> ConfigError:
 
 
 def _check_values(config: Config) -> None:
-    for name, value in (("gin.port", config.gin.port), ("batcher.port", config.batcher.port)):
+    for name in ("gin", "batcher", "load_generator"):
+        value = getattr(config, name).port
         if value is not None and not 0 <= value <= 65535:
-            raise ConfigError(f"{name}: {value} is not a port, 0 to 65535")
+            raise ConfigError(f"{name}.port: {value} is not a port, 0 to 65535")
+    if not all(config.batcher.class_.partition(":")):
+        raise ConfigError(f"batcher.class: {config.batcher.class_!r} must read 'module:Class'")
     _check_positive("batcher", config.batcher, ("max_batch_size", "max_queue_size", "request_timeout"))
     for name, model in (config.models or {}).items():
         where = f"models.{name}"
@@ -332,14 +350,24 @@ def _check_source(where: str, model: ModelSection) -> None:
             raise ConfigError(f"{where}.{missing}: a python executor needs it")
         if ":" not in (model.callable or ""):
             raise ConfigError(f"{where}.callable: {model.callable!r} must read 'module:callable'")
+        for kind in ("inputs", "outputs"):
+            for index, tensor in enumerate(getattr(model, kind)):
+                if tensor.shape[:1] != (-1,):
+                    raise ConfigError(
+                        f"{where}.{kind}.{index}.shape: the first dimension counts rows: write it as -1"
+                    )
     elif (model.path is None) == (model.builtin is None):
         raise ConfigError(f"{where}: an onnx executor needs either 'path' or 'builtin'")
+    unread = {"python": ("path", "builtin", "preprocess"), "onnx": ("callable", "inputs", "outputs")}
+    for key in unread[model.executor]:
+        if getattr(model, key):
+            raise ConfigError(f"{where}.{key}: a model with executor {model.executor!r} has no use for it")
 
 
-def _plain(error: msgspec.ValidationError) -> str:
+def _plain(error: msgspec.ValidationError, where: str = "") -> str:
     """msgspec's ``message - at `$.batcher.port``` with the key first, as our other messages have it."""
     message, _, path = str(error).partition(" - at `$")
-    key = re.sub(r"\[(\d+)\]", r".\1", path.rstrip("`").lstrip("."))
+    key = (where + re.sub(r"\[(\d+)\]", r".\1", path.rstrip("`"))).lstrip(".")
     return f"{key}: {message[0].lower()}{message[1:]}" if key else message
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _QUANTITY: Final = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([A-Za-zµ/]*)\s*$")
+_LIMIT: Final = 2**63  # what the kernel's clocks and files can count
 _NS: Final = {
     "ns": 1,
     "us": 1_000,
@@ -85,4 +86,6 @@ def _split(text: object, what: str, examples: str, units: Mapping[str, float]) -
     if unit not in units:
         problem = f"has the unknown unit {unit!r}" if unit else "has no unit"
         raise UsageError(f"{text!r} {problem}: write {what} as {examples}")
+    if float(number) * units[unit] >= _LIMIT:
+        raise UsageError(f"{number[:20]}… is too large to be {what}")
     return float(number), units[unit]

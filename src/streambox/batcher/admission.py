@@ -30,7 +30,8 @@ class Admission:
     def refusal(self, request: PendingRequest, counters: ModelCounters) -> StreamBoxError | None:
         """Why *request* may not enter; None when it may. Cost: three comparisons."""
         if self.closed_by is not None:
-            return self.closed_by
+            # A new one each time: a raised error keeps its traceback, and with it the caller's frames.
+            return type(self.closed_by)(str(self.closed_by))
         if counters.queued >= self.max_queue_size:
             return QueueFull(
                 f"model {self.model!r} has {counters.queued} requests waiting, its max_queue_size: "

@@ -80,6 +80,16 @@ class Batch:
             row += request.rows
         self.size = row
 
+    def release(self) -> None:
+        """
+        It has ended: let go of its inputs and of its requests.
+
+        They refer to it in turn, so that without this all of its memory would wait for the
+        cycle collector. ``outputs`` stay for those who have yet to read them.
+        """
+        self.requests = []
+        self.tensors = {}
+
     def __repr__(self) -> str:
         return f"<Batch {self.id} {self.model} size={self.size} {self.reason}>"
 

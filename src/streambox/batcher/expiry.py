@@ -11,7 +11,7 @@ from streambox.batcher.request import COMPLETED
 if TYPE_CHECKING:
     from streambox.batcher.request import PendingRequest
 
-_SLACK = 1024
+_SLACK = 64  # an ended request kept here keeps its inputs and its batch's outputs
 
 
 class Expiry:

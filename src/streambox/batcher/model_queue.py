@@ -42,8 +42,8 @@ class ModelQueue:
 
     def append(self, request: PendingRequest) -> None:
         requests = self._requests
-        if requests and requests[-1].signature != request.signature:
-            self.mixed = True
+        if requests and (requests[-1].signature != request.signature or requests[-1].state is not QUEUED):
+            self.mixed = True  # or perhaps: what the last one hides when it is dead, `closed` finds out
         request.queue = self
         requests.append(request)
         self.rows += request.rows

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+import structlog
+
 from streambox.errors import DeadlineExceeded, StreamBoxError
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
     from streambox.batcher.batch import Batch
     from streambox.batcher.counters import ModelCounters
+
+log = structlog.get_logger(__name__)
 
 
 class State(enum.IntEnum):
@@ -134,7 +138,10 @@ class PendingRequest:
         else:
             self._leave(FAILED).failed += 1
         self.error = error
-        self.on_done(self)
+        try:
+            self.on_done(self)
+        except Exception:  # its caller's fault must not keep the rest of the batch from its answers
+            log.exception("on_done raised", model=self.model, request_id=self.request_id)
         return True
 
     def cancel(self) -> bool:

@@ -18,7 +18,7 @@ from streambox.batcher.batch import Batch, FlushReason, non_finite, stack
 from streambox.batcher.counters import ModelCounters
 from streambox.batcher.expiry import Expiry
 from streambox.batcher.policy import SlotView
-from streambox.batcher.request import DISPATCHED, QUEUED
+from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
 from streambox.errors import DeadlineExceeded, Refused, StreamBoxError
 from streambox.executor.base import BatchError, BatchResult, RowErrors
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from streambox.executor.base import Executor, ModelSpec
 
     Result = BatchResult | RowErrors | BatchError
+    Unfit = tuple[PendingRequest, StreamBoxError]
     Run = Callable[[Executor, Batch, Callable[[Batch, Result], None]], None]
 
 log = structlog.get_logger(__name__)
@@ -100,12 +101,12 @@ class Scheduler:
 
     def __init__(self, clock: Clock, run: Run, make_batcher: Callable[[Scheduler], Batcher]) -> None:
         self.clock = clock
-        self.batcher = make_batcher(self)
         self.on_idle: Callable[[], None] | None = None
         self.on_unloaded: Callable[[str], None] | None = None  # a request came for a model that is not ready
         self._run = run
         self._served: dict[str, ServedModel] = {}
         self._batch_id = 0
+        self.batcher = make_batcher(self)  # last: its constructor may use the engine
 
     # ---- what the outside calls ------------------------------------------------------------------
 
@@ -196,25 +197,33 @@ class Scheduler:
     def dispatch(self, model: str, requests: list[PendingRequest], reason: FlushReason) -> Batch | None:
         served = self._served[model]
         waiting = [request for request in requests if request.state is QUEUED]
-        batch = self._form(served, waiting, reason)
-        if batch is None:
-            return None
-        counters = served.counters
-        counters.flushes[reason] = counters.flushes.get(reason, 0) + 1
-        counters.batch_size.observe(batch.size)
-        now_ns = batch.dispatched_ns
-        counters.wait_ns.observe_all([now_ns - request.enqueued_ns for request in batch.requests])
-        self._start(served, batch)
+        batch, unfit = self._form(served, waiting, reason)
+        if batch is not None:
+            counters = served.counters
+            counters.batch_size.observe(batch.size)
+            now_ns = batch.dispatched_ns
+            counters.wait_ns.observe_all([now_ns - request.enqueued_ns for request in batch.requests])
+            self._start(served, batch)
+        if unfit:
+            self._turn_away(unfit)
         return batch
 
     # ---- inside ----------------------------------------------------------------------------------
 
-    def _form(self, served: ServedModel, requests: list[PendingRequest], reason: FlushReason) -> Batch | None:
-        """A batch of *requests*, less those past their deadline or not finite; None when none is left."""
+    def _form(
+        self, served: ServedModel, requests: list[PendingRequest], reason: FlushReason
+    ) -> tuple[Batch | None, list[Unfit]]:
+        """
+        A batch of *requests*, less those past their deadline or not finite; None when none is left.
+
+        Those it leaves out have not ended yet: see ``_turn_away``.
+        """
         now_ns = self.clock.now_ns()
+        unfit: list[Unfit] = []
         for request in requests:
             if request.deadline_ns <= now_ns:
-                requests = _without_expired(requests, now_ns)
+                unfit = [(late, _expired(late)) for late in requests if late.deadline_ns <= now_ns]
+                requests = [request for request in requests if request.deadline_ns > now_ns]
                 break
         while requests:
             try:
@@ -227,12 +236,10 @@ class Scheduler:
                 )
             if not bad:
                 break
-            for index, error in bad.items():
-                requests[index].finish(error)
+            unfit += [(requests[index], error) for index, error in bad.items()]
             requests = [request for index, request in enumerate(requests) if index not in bad]
         if not requests:
-            self._check_idle()
-            return None
+            return None, unfit
         queued = 0
         for request in requests:
             if request.state is QUEUED:
@@ -240,9 +247,21 @@ class Scheduler:
                 request.state = DISPATCHED
         served.counters.queued -= queued
         self._batch_id += 1
-        return Batch(self._batch_id, requests, tensors, reason, now_ns)
+        return Batch(self._batch_id, requests, tensors, reason, now_ns), unfit
+
+    def _turn_away(self, unfit: list[Unfit]) -> None:
+        """
+        End what was not fit to run.
+
+        After its mates have started: its callers may submit again at once, which must find the slot taken.
+        """
+        for request, error in unfit:
+            request.finish(error)
+        self._check_idle()
 
     def _start(self, served: ServedModel, batch: Batch) -> None:
+        flushes = served.counters.flushes
+        flushes[batch.reason] = flushes.get(batch.reason, 0) + 1
         served.running += 1
         self._run(served.executor, batch, self._ended)
 
@@ -255,6 +274,7 @@ class Scheduler:
         else:
             log.warning("batch failed", model=batch.model, batch=batch.id, size=batch.size, cause=str(result))
         served.retries.extend(settle(batch, result))
+        batch.release()
         self._refill(served)
         self._check_idle()
 
@@ -262,12 +282,10 @@ class Scheduler:
         """A slot may be free: retries first, then whatever the Batcher has."""
         while served.retries and served.running < served.executor.slots:
             requests = [request for request in served.retries.popleft() if not request.done]
-            batch = self._form(served, requests, FlushReason.RETRY)
+            batch, unfit = self._form(served, requests, FlushReason.RETRY)
             if batch is not None:
-                served.counters.flushes[FlushReason.RETRY] = (
-                    served.counters.flushes.get(FlushReason.RETRY, 0) + 1
-                )
                 self._start(served, batch)
+            self._turn_away(unfit)
         if not served.retries:
             self._offer(served, FlushReason.SLOTFREE)
 
@@ -302,6 +320,8 @@ class Scheduler:
         counters.in_flight -= 1
         counters.queued -= 1
         counters.refused += 1
+        request.counters = None
+        request.state = NEW
 
     def _check_idle(self) -> None:
         if self.on_idle is not None and not self.in_flight:
@@ -310,13 +330,6 @@ class Scheduler:
 
 _NO_SLOT: Final = SlotView(0, can_stage=False)
 _STAGE_ONLY: Final = SlotView(0, can_stage=True)
-
-
-def _without_expired(requests: list[PendingRequest], now_ns: int) -> list[PendingRequest]:
-    for request in requests:
-        if request.deadline_ns <= now_ns:
-            request.finish(_expired(request))
-    return [request for request in requests if not request.done]
 
 
 def _expired(request: PendingRequest) -> DeadlineExceeded:

@@ -70,9 +70,10 @@ def _settle_rows(batch: Batch, result: RowErrors) -> list[list[PendingRequest]]:
 
 def _settle_failure(batch: Batch, failure: BatchError) -> list[list[PendingRequest]]:
     alive = [request for request in batch.requests if not request.done]
-    if failure.retryable and len(alive) > 1:
+    # Not len(alive): the one still here may be the innocent mate of one that has left meanwhile.
+    if failure.retryable and len(batch.requests) > 1:
         half = (len(alive) + 1) // 2
-        return [alive[:half], alive[half:]]
+        return [group for group in (alive[:half], alive[half:]) if group]
     error = _ERROR_BY_KIND[failure.kind]
     for request in alive:
         request.finish(error(failure.message))

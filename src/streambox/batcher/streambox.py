@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from streambox.batcher.batch import FlushReason
@@ -48,6 +49,8 @@ class StreamBoxBatcher:
         return f"<StreamBoxBatcher {waiting or 'idle'}>"
 
     def set_time_window(self, ms: float, model: str | None = None) -> None:
+        if not 0 <= ms < math.inf:
+            raise ValueError(f"the time window is 0 ms or more, got {ms}")
         for lane in self._chosen(model):
             lane.policy.time_window_ns = round(ms * 1_000_000)
             self._decide(lane)

@@ -46,10 +46,12 @@ def create_app(serving: Serving, edge: Edge) -> Starlette:
         Route(model + "/infer", _unreachable, methods=["POST"]),
         Route(version + "/infer", _unreachable, methods=["POST"]),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         exception_handlers={StreamBoxError: _on_error, HTTPException: _on_http_error},  # type: ignore[dict-item]
     )
+    app.router.redirect_slashes = False  # a wrong path is a 404, not a redirect to where Host says
+    return app
 
 
 class _Pages:

@@ -14,11 +14,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from streambox.errors import BadRequest, BuffersFull, HeadersTooLarge, SlowRequest, StreamBoxError
+from streambox.errors import BadRequest, BuffersFull, SlowRequest, StreamBoxError
 from streambox.server.exchange import ColdExchange, Exchange, HotRequest, Refusal
-from streambox.server.head import body_too_large
+from streambox.server.head import body_too_large, check_head_size, head_too_large, origin_form
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
     from streambox.server.head import RequestHead
     from streambox.server.routes import Route
 
+log = structlog.get_logger("streambox.server")
+
 PIPELINE: Final = 16
 _LINGER_NS: Final = 2_000_000_000
+_FRAMING: Final = 8  # bytes of framing per byte of body, at most: a chunk of one byte takes six
 
 
 class Phase(enum.IntEnum):
@@ -57,7 +61,7 @@ class HotConnection(HttpToolsProtocol):
         self._in_system = 0
         self._phase = IDLE
         self._since_ns = edge.now_ns
-        self._head_bytes = 0
+        self._wire_bytes = 0  # of the message in progress, after its first segment
         self._head: RequestHead | None = None
         self._last_head: RequestHead | None = None
         self._body: bytes | bytearray = b""
@@ -83,8 +87,7 @@ class HotConnection(HttpToolsProtocol):
         exchanges, self._exchanges = self._exchanges, deque()
         self._unsubmitted.clear()
         self._phase = SHUT
-        edge.buffered_bytes -= len(self._body)
-        self._body = b""
+        self._discard_body()
         for exchange in exchanges:
             if isinstance(exchange, ColdExchange):
                 exchange.cycle.disconnected = True
@@ -94,6 +97,7 @@ class HotConnection(HttpToolsProtocol):
             if isinstance(exchange, HotRequest) and exchange.counters is not None:
                 edge.scheduler.cancel(exchange)
         super().connection_lost(exc)
+        del self._on_done  # it refers to us: freed now, not by some later cycle collection
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
@@ -101,29 +105,30 @@ class HotConnection(HttpToolsProtocol):
             # Byte for byte the head of the request before, with all of its body: nothing new to parse.
             assert self._last_head is not None  # noqa: S101 - set with _known_start
             body = data[len(self._known_start) :]
-            self.edge.buffered_bytes += len(body)
-            self._take(body, self._last_head, close=False)
-            return
+            edge = self.edge
+            edge.buffered_bytes += len(body)
+            if edge.buffered_bytes <= edge.limits.buffered:
+                self._take(body, self._last_head, close=False)
+                return
+            edge.buffered_bytes -= len(body)  # refused on the usual way
         if phase is SHUT:
             return
         self._messages = 0
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._close_after_last()  # no other protocol is spoken here; what came first is still answered
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._decline_upgrade(memoryview(data)[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            if self._phase is not SHUT:
+                self._refuse(_fit_to_show(error.__context__ or error), close=True)
         except httptools.HttpParserError as error:
             if self._phase is not SHUT:
                 self._refuse(BadRequest(f"not a valid HTTP request: {_first_line(error)}"), close=True)
         if self._phase is IDLE:
             self._remember_start(data, whole=phase is IDLE)
-        elif self._phase is HEAD:
-            self._head_bytes += len(data)
-            if self._head_bytes > self.edge.limits.header:
-                limit = self.edge.limits.header
-                self._refuse(
-                    HeadersTooLarge(f"the request's head exceeds {limit} bytes: send shorter headers"),
-                    close=True,
-                )
+        elif self._phase is not SHUT:
+            self._bound_incomplete(len(data))
 
     def _remember_start(self, data: bytes, *, whole: bool) -> None:
         """
@@ -135,7 +140,8 @@ class HotConnection(HttpToolsProtocol):
         """
         head = self._last_head
         body_bytes = self._repeatable_body_bytes
-        if whole and self._messages == 1 and head is not None and body_bytes:
+        alone = whole and self._messages == 1 and data.find(b"\r\n\r\n") + 4 + body_bytes == len(data)
+        if alone and head is not None and body_bytes:
             self._known_start = data[: len(data) - body_bytes]
             self._known_length = len(data)
         else:
@@ -151,20 +157,23 @@ class HotConnection(HttpToolsProtocol):
         super().resume_writing()
         self._since_ns = self.edge.now_ns
         self._submit_waiting()
-        self._resume_reading()
+        self._flush()
 
     # ---- the parser's callbacks ------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
         if self._phase is SHUT:
+            return
+        if self._exchanges and self._exchanges[-1].close:
+            self._phase = SHUT  # sent behind what said that it is the last
             return
         self._messages += 1
         self._repeatable_body_bytes = 0
-        self.url = b""
-        self.headers = []
         self._head = None
         self._phase = HEAD
-        self._head_bytes = 0
+        self._wire_bytes = -1
         self._since_ns = self.edge.now_ns
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -173,6 +182,8 @@ class HotConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._phase is SHUT:
             return
+        if self.parser.should_upgrade():
+            return  # see _decline_upgrade
         self._phase = BODY
         self._since_ns = self.edge.now_ns
         if self.parser.get_method() != b"POST":
@@ -188,7 +199,7 @@ class HotConnection(HttpToolsProtocol):
         self._head = head
         if head.error is not None:
             self._refuse(head.error, close=True)
-        elif head.expects_continue:
+        elif head.expects_continue and not self._is_http_1_0():
             self._continue_due = True
             self._send_continue()
 
@@ -213,7 +224,7 @@ class HotConnection(HttpToolsProtocol):
             self._refuse(BuffersFull("the server's buffers are full: try again later"), close=True)
 
     def on_message_complete(self) -> None:
-        if self._phase is SHUT:
+        if self._phase is not BODY:
             return
         self._phase = IDLE
         head = self._head
@@ -233,10 +244,10 @@ class HotConnection(HttpToolsProtocol):
         """A whole hot request has come: decode it, and submit it or let it wait its turn."""
         try:
             request = head.route.decode(body, head, self._on_done)
-        except StreamBoxError as error:
+        except Exception as error:  # noqa: BLE001 - a fault of ours is this request's alone
             self.edge.buffered_bytes -= len(body)
             self._head = head
-            self._refuse(error, close=close)
+            self._refuse(_fit_to_show(error), close=close)
             return
         request.route = head.route
         request.reply = None
@@ -271,8 +282,8 @@ class HotConnection(HttpToolsProtocol):
                 if request.close:
                     extra += b"connection: close\r\n"
                 request.reply = b"%b%d\r\n%b\r\n%b" % (edge.head_200, len(body), extra, body)
-            except StreamBoxError as unfit:
-                error = unfit
+            except Exception as unfit:  # noqa: BLE001 - its batch-mates are still to be answered
+                error = _fit_to_show(unfit)
         if error is not None:
             request.reply = self._error_reply(request.route, error, request.request_id, request.close)
         exchanges = self._exchanges
@@ -330,17 +341,24 @@ class HotConnection(HttpToolsProtocol):
         self._exchanges.clear()
         self._unsubmitted.clear()
         self._discard_body()
-        was_reading = self._phase is SHUT
+        linger = self._phase is SHUT
         self._phase = SHUT
         self._since_ns = edge.now_ns
-        if was_reading and self.transport.can_write_eof():
-            # Closing with unread input would reset the connection and lose the reply on its way:
-            # say that we are done, swallow what still comes for a moment, then close.
-            self._lingering = True
-            self.transport.write_eof()
-            self.flow.resume_reading()
+        if linger:
+            self._linger()
         else:
             self.transport.close()
+
+    def _linger(self) -> None:
+        """
+        Say that we are done, swallow what still comes for a moment, then close.
+
+        Closing with unread input would reset the connection and lose the reply on its way.
+        """
+        self._lingering = True
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self.flow.resume_reading()
 
     def _refuse(self, error: StreamBoxError, *, close: bool) -> None:
         """Answer without a request; with *close*, read nothing more from this connection."""
@@ -351,6 +369,7 @@ class HotConnection(HttpToolsProtocol):
             self._phase = SHUT
             self._discard_body()
         self._flush()
+        self._bound_exchanges()
 
     def _error_reply(self, route: Route, error: StreamBoxError, request_id: str, close: bool) -> bytes:
         return self.edge.error_reply(route, error, request_id, close=close)
@@ -366,16 +385,76 @@ class HotConnection(HttpToolsProtocol):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _resume_reading(self) -> None:
-        if not self._unsubmitted and not self.flow.write_paused:
+        if not self._unsubmitted and not self.flow.write_paused and len(self._exchanges) <= PIPELINE:
             self._since_ns = self.edge.now_ns
             self.flow.resume_reading()
 
+    def _bound_exchanges(self) -> None:
+        """Refusals and cold requests wait for their turn, too: not without end."""
+        if len(self._exchanges) > PIPELINE:
+            self.flow.pause_reading()
+
+    def _bound_incomplete(self, received: int) -> None:
+        """
+        A message goes on beyond this segment, *received* bytes long: bound what of it is not body.
+
+        The segment in which it began is not charged: what else came with it is not told apart.
+        """
+        if self._wire_bytes < 0:
+            self._wire_bytes = 0
+            return
+        self._wire_bytes += received
+        limits = self.edge.limits
+        if self._phase is BODY and self._head is None:
+            if self._wire_bytes > limits.json_body:
+                self._give_up(body_too_large(limits.json_body))
+        elif self._wire_bytes > limits.header + _FRAMING * len(self._body):
+            self._give_up(head_too_large(limits.header))
+
+    def _give_up(self, error: StreamBoxError) -> None:
+        """Read the message in progress no further."""
+        if self._phase is BODY and self._head is None:
+            self._close_after_last()  # a cold route replies without waiting for a body
+        else:
+            self._refuse(error, close=True)
+
     def _close_after_last(self) -> None:
+        incomplete = self._phase is not IDLE
         self._phase = SHUT
-        if self._exchanges:
-            self._exchanges[-1].close = True
+        self._since_ns = self.edge.now_ns
+        last = self._exchanges[-1] if self._exchanges else None
+        if last is not None:
+            last.close = True
+            if isinstance(last, ColdExchange):
+                last.cycle.keep_alive = False
+        elif incomplete:
+            self._linger()
         else:
             self.transport.close()
+
+    def _decline_upgrade(self, rest: memoryview) -> None:
+        """
+        Read on as if no other protocol had been proposed (RFC 9110, 7.8): *rest* follows the head.
+
+        The parser takes the proposal for a fact and skips the body, so a new one reads the head
+        again, without it. Raises HttpParserError.
+        """
+        while self._phase is not SHUT:
+            method = self.parser.get_method()
+            if method == b"CONNECT":
+                self._refuse(BadRequest("not a valid HTTP request: this is no proxy"), close=True)
+                return
+            version = self.parser.get_http_version().encode()
+            lines = [b"%b %b HTTP/%b\r\n" % (method, self.url, version)]
+            lines += [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.parser.feed_data(b"".join(lines) + b"\r\n")
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
 
     def _is_http_1_0(self) -> bool:
         return bool(self.parser.get_http_version() == "1.0")
@@ -384,7 +463,12 @@ class HotConnection(HttpToolsProtocol):
 
     def _begin_cold(self) -> None:
         """Hand the request that has begun to uvicorn, as if its own callbacks had read the head."""
-        url, headers = self.url, self.headers
+        url, headers = origin_form(self.url), self.headers
+        try:
+            check_head_size(url, headers, self.edge.limits.header)
+        except StreamBoxError as error:
+            self._refuse(error, close=True)
+            return
         super().on_message_begin()
         self.url = url
         self.headers.extend(headers)
@@ -397,13 +481,10 @@ class HotConnection(HttpToolsProtocol):
         self._exchanges.append(exchange)
         if self._exchanges[0] is exchange:
             self._begin(exchange)
-        else:
-            self.flow.pause_reading()
+        self._bound_exchanges()
 
     def _begin(self, exchange: ColdExchange) -> None:
         exchange.started = True
-        if exchange.close:
-            exchange.cycle.keep_alive = False
         super()._start_asgi_task(exchange.cycle, exchange.app)
 
     def on_response_complete(self) -> None:
@@ -421,27 +502,39 @@ class HotConnection(HttpToolsProtocol):
         age_ns = now_ns - self._since_ns
         limits = self.edge.limits
         if self._phase is SHUT:
-            if self._lingering and age_ns > _LINGER_NS:
-                self.transport.close()
+            self._check_end(age_ns)
         elif self.flow.write_paused:
             if age_ns > limits.body_ns:
                 self.transport.abort()  # it does not read its replies
         elif self.flow.read_paused:
             return  # we keep it waiting, not it us
         elif self._phase is HEAD and age_ns > limits.header_ns:
-            self._refuse(
-                SlowRequest("the request's head did not arrive in time: send it at once"), close=True
-            )
+            self._give_up(SlowRequest("the request's head did not arrive in time: send it at once"))
         elif self._phase is BODY and age_ns > limits.body_ns:
-            self._refuse(
-                SlowRequest("the request's body did not arrive in time: send it at once"), close=True
-            )
-        elif not self._exchanges and age_ns > limits.idle_ns:
+            self._give_up(SlowRequest("the request's body did not arrive in time: send it at once"))
+        elif self._phase is IDLE and not self._exchanges and age_ns > limits.idle_ns:
+            self._close_after_last()
+
+    def _check_end(self, age_ns: int) -> None:
+        """All is answered and the connection is to end; its caller may not read, or not let go."""
+        if self._exchanges:
+            return
+        if age_ns > max(self.edge.limits.body_ns, _LINGER_NS):
+            self.transport.abort()
+        elif self._lingering and age_ns > _LINGER_NS and not self.transport.get_write_buffer_size():
             self.transport.close()
 
     def shutdown(self) -> None:
         """The server stops: close at once, or after the replies that are owed."""
         self._close_after_last()
+
+
+def _fit_to_show(error: BaseException) -> StreamBoxError:
+    """*error* as its caller may see it; what nobody foresaw goes to the log."""
+    if isinstance(error, StreamBoxError):
+        return error
+    log.error("request failed", exc_info=error)
+    return StreamBoxError("the server failed on this request")
 
 
 def _first_line(error: Exception) -> str:

@@ -49,7 +49,7 @@ class RequestHead:
     def __init__(self, route: Route, url: bytes, headers: Headers, limits: Limits) -> None:
         self.route = route
         self.url = url
-        self.headers = headers
+        self.headers = list(headers)  # trailers may yet be appended to the caller's
         self.expects_continue = False
         self.has_length = False
         self.names_connection = False
@@ -59,10 +59,7 @@ class RequestHead:
         try:
             declared = self._read(headers)
             self.body_limit = limits.json_body if self.json_bytes is None else limits.binary_body
-            if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > limits.header:
-                raise HeadersTooLarge(
-                    f"the request's head exceeds {limits.header} bytes: send shorter headers"
-                )
+            check_head_size(url, headers, limits.header)
             if declared > self.body_limit:
                 raise body_too_large(self.body_limit)
         except (BadRequest, BodyTooLarge, HeadersTooLarge, UnsupportedMediaType) as error:
@@ -103,6 +100,23 @@ class RequestHead:
             raise UnsupportedMediaType(
                 f"content-type {kind.decode('latin-1')!r} is not taken: send application/json"
             )
+
+
+def origin_form(target: bytes) -> bytes:
+    """The path and query of *target*, which may name a host as well (RFC 9112, 3.2)."""
+    _, named, rest = target.partition(b"://")
+    if not named or target.startswith(b"/"):
+        return target
+    return b"/" + rest.partition(b"/")[2]
+
+
+def check_head_size(url: bytes, headers: Headers, limit: int) -> None:
+    if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > limit:
+        raise head_too_large(limit)
+
+
+def head_too_large(limit: int) -> HeadersTooLarge:
+    return HeadersTooLarge(f"the request's head exceeds {limit} bytes: send shorter headers")
 
 
 def body_too_large(limit: int) -> BodyTooLarge:

@@ -15,6 +15,7 @@ from streambox.errors import NotFound, StreamBoxError, UnknownModel
 from streambox.protocol import oip, reference
 from streambox.protocol.replies import BatchFacts
 from streambox.server.exchange import HotRequest
+from streambox.server.head import origin_form
 from streambox.serving import signature
 
 if TYPE_CHECKING:
@@ -51,17 +52,16 @@ def unknown_model(name: str, served: Mapping[str, ServedModel]) -> UnknownModel:
 class BatchReply:
     """What the replies of one batch share, whichever API its requests came by: made at the first of them."""
 
-    __slots__ = ("_batch", "_template", "facts")
+    __slots__ = ("_template", "facts")
 
     def __init__(self, batch: Batch) -> None:
-        self._batch = batch
         self._template: reference.ReplyTemplate | None = None
         self.facts = BatchFacts.of(batch)
 
-    @property
-    def template(self) -> reference.ReplyTemplate:
+    def template(self, batch: Batch) -> reference.ReplyTemplate:
+        """*batch* is the one we were made for. It keeps us, so we do not keep it: tensors are not to wait
+        for a cycle collection."""
         if self._template is None:
-            batch = self._batch
             self._template = reference.ReplyTemplate(batch.model, self.facts, batch.outputs)
         return self._template
 
@@ -99,7 +99,7 @@ class ReferenceRoute:
         assert batch is not None  # noqa: S101 - a completed request has run
         if batch.reply is None:
             batch.reply = BatchReply(batch)
-        return batch.reply.template.render(request.request_id, request.first_row, request.rows), b""
+        return batch.reply.template(batch).render(request.request_id, request.first_row, request.rows), b""
 
     def error(self, error: StreamBoxError, request_id: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         return reference.encode_error(error, request_id or None), []
@@ -166,7 +166,7 @@ class Router:
         return UnservedRoute(NotFound("")) if target.startswith(b"/v2") else self._reference
 
     def _find_unusual(self, target: bytes) -> Route | None:
-        path = unquote_to_bytes(target.partition(b"?")[0])
+        path = unquote_to_bytes(origin_form(target).partition(b"?")[0])
         match = _INFER.fullmatch(path)
         if match is None:
             return self._routes.get(path)

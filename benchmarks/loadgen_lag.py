@@ -1,0 +1,158 @@
+"""
+How late the Load Generator sends: ``python benchmarks/loadgen_lag.py``.
+
+Replays Poisson arrivals at each rate against a static server on this machine (nginx where it is
+installed, else a small one of our own) and prints send lag, the rate reached, and the generator's
+CPU time per request. The generator runs on one core (one thread).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+
+from streambox.loadgen.payload import Target
+from streambox.loadgen.plan import WorkloadOptions
+from streambox.loadgen.run import RunOptions
+from streambox.loadgen.session import Finished, run_load
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+BODY = '{"request_id":"0000000000","model":"double","output":[2,4,6,8]}'
+CONFIG = """
+daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ default_type application/json; return 200 '{body}'; }} }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def static_server(builtin: bool) -> Iterator[tuple[int, str]]:
+    """The port and the name of a server that answers every request alike."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        if NGINX and not builtin:
+            config = Path(folder, "nginx.conf")
+            config.write_text(CONFIG.format(folder=folder, port=port, body=BODY))
+            command, name = [NGINX, "-c", str(config), "-e", f"{folder}/error.log"], nginx_version()
+        else:
+            command, name = [sys.executable, __file__, "--serve", str(port)], "built-in asyncio server"
+        process = subprocess.Popen(command)
+        try:
+            wait_until_open(port, process)
+            yield port, name
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        if process.poll() is not None:
+            sys.exit(f"the static server ended with code {process.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    sys.exit("the static server does not listen after 10 s")
+
+
+def nginx_version() -> str:
+    found = subprocess.run([str(NGINX), "-v"], capture_output=True, text=True).stderr
+    return found.strip().rpartition(": ")[2]
+
+
+class StaticAnswers(asyncio.Protocol):
+    """Answers each request, whatever it is; one in flight per connection, as the generator sends them."""
+
+    _answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(BODY),
+        BODY.encode(),
+    )
+    _length = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.received = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        head, separator, body = self.received.partition(b"\r\n\r\n")
+        length = self._length.search(head)
+        if separator and len(body) >= (int(length[1]) if length else 0):
+            self.received = b""
+            self.transport.write(self._answer)
+
+
+async def serve(port: int) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(StaticAnswers, "127.0.0.1", port, backlog=4096)
+    await server.serve_forever()
+
+
+def measure(port: int, rate_per_s: float, seconds: float, seed: int) -> tuple[Finished, float]:
+    """One run, and the generator's CPU seconds."""
+    target = Target("127.0.0.1", port, "/api/batcher")
+    workload = WorkloadOptions(rate_per_s=rate_per_s, duration_ns=round(seconds * 1e9), seed=seed)
+    before = time.process_time()
+    options = RunOptions(target=target, check="none")
+    finished = run_load(workload, options, "double", Console(stderr=True), quiet=True)
+    return finished, time.process_time() - before
+
+
+def row(rate_per_s: float, finished: Finished, cpu_s: float) -> str:
+    summary = finished.summary
+    lag = summary["send_lag_us"]
+    return (
+        f"{rate_per_s:>8,.0f}/s {summary['throughput_per_s']:>10,.0f}/s"
+        f" {lag['p50']:>8.0f} {lag['p99']:>8.0f} {lag['p99_9']:>8.0f} {lag['max']:>9.0f}"
+        f" {cpu_s / summary['offered'] * 1e6:>9.1f} {summary['unsent'] + sum(summary['errors'].values()):>7}"
+        f"  {summary['verdict']['status']}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rates", type=float, nargs="+", default=[1_000, 10_000, 30_000])
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--builtin", action="store_true", help="do not use nginx")
+    parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        uvloop.run(serve(args.serve))
+    with static_server(args.builtin) as (port, name):
+        print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, ", end="")
+        print(f"uvloop {uvloop.__version__}, {name}; {args.seconds:g} s a run")
+        print(f"{'offered':>10} {'answered':>12} {'p50':>8} {'p99':>8} {'p99.9':>8} {'max':>9}", end="")
+        print(f" {'CPU/req':>9} {'failed':>7}  verdict   (send lag and CPU in µs)")
+        for seed in range(args.rounds):
+            for rate_per_s in args.rates:
+                print(row(rate_per_s, *measure(port, rate_per_s, args.seconds, seed)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

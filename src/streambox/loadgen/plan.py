@@ -1,0 +1,79 @@
+"""From options to a schedule: which workload, drawn with which seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+
+from streambox.errors import UsageError
+from streambox.workload.arrivals import Arrivals, arrivals_at_rate, arrivals_in_units
+from streambox.workload.counts import read_counts, shape_counts
+from streambox.workload.patterns import DEFAULT_UNITS, generate
+from streambox.workload.schedule import Schedule, draw_payloads
+
+_NS_PER_S: Final = 1_000_000_000
+
+
+class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One workload: a pattern by ``type``, file or folder, or a constant ``rate_per_s``.
+
+    ``length``, ``gap_time`` and ``lap_time`` count time units of ``time_unit_ns``.
+    """
+
+    type: Literal["bursty", "periodic", "sporadic"] = "bursty"
+    workload_file: str | None = None
+    workload_dir: str | None = None
+    multiple: float = 1.0
+    length: int | None = None
+    gap_time: int | None = None
+    lap_time: int = 0
+    time_unit_ns: int = _NS_PER_S
+    rate_per_s: float | None = None
+    duration_ns: int = 30 * _NS_PER_S
+    arrivals: Arrivals = "poisson"
+    seed: int = 0
+
+
+def draw_schedule(options: WorkloadOptions, model: str, payloads: int) -> Schedule:
+    """
+    The whole workload as one schedule; the same options draw the same one.
+
+    Raises UsageError for options or files that make no workload.
+    """
+    random = np.random.default_rng(options.seed)
+    recipe: dict[str, Any] = {"model": model, "payloads": payloads, "numpy": np.__version__}
+    if options.rate_per_s is not None:
+        recipe |= _recipe(options, "rate_per_s", "duration_ns", "arrivals", "seed")
+        intended_ns = arrivals_at_rate(options.rate_per_s, options.duration_ns, options.arrivals, random)
+    else:
+        counts = _counts(options)
+        recipe |= _recipe(options, "type", "workload_file", "workload_dir", "multiple", "length")
+        recipe |= _recipe(options, "gap_time", "lap_time", "time_unit_ns", "seed")
+        recipe["duration_ns"] = len(counts) * options.time_unit_ns
+        intended_ns = arrivals_in_units(counts, options.time_unit_ns, random)
+    if not len(intended_ns):
+        raise UsageError("the workload has no request at all: raise --multiple, --len or --rate")
+    return Schedule(intended_ns, draw_payloads(len(intended_ns), payloads, random), model, recipe)
+
+
+def _recipe(options: WorkloadOptions, *keys: str) -> dict[str, Any]:
+    return {key: getattr(options, key) for key in keys}
+
+
+def _counts(options: WorkloadOptions) -> list[int]:
+    if options.workload_file is not None:
+        counts = read_counts(Path(options.workload_file))
+    elif options.workload_dir is not None:
+        counts = read_counts(Path(options.workload_dir) / f"{options.type}-load.txt")
+    else:
+        counts = generate(options.type, options.length or DEFAULT_UNITS[options.type], options.seed)
+    length = options.length
+    if length is not None and length > len(counts):
+        raise UsageError(
+            f"len is {length}, but the workload has only {len(counts)} time units: give at most that"
+        )
+    return shape_counts(counts, options.multiple, length, options.gap_time, options.lap_time)

@@ -1,0 +1,231 @@
+"""One run: connect, replay open-loop (or closed-loop), collect what is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+
+from streambox.clock import LoopClock
+from streambox.loadgen.check import Checker, CheckLevel
+from streambox.loadgen.live import Progress
+from streambox.loadgen.pacer import Pacer
+from streambox.loadgen.payload import PayloadSet, Target
+from streambox.loadgen.record import Outcomes, Recorder
+from streambox.loadgen.sender import Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from streambox.loadgen.live import LiveView
+    from streambox.workload.schedule import Schedule
+
+_SENDS_AT_ONCE: Final = 64  # then responses get their turn, however late the schedule is
+_PROGRESS_S: Final = 0.25
+_LEAD_NS: Final = 100_000_000  # between the last preparation and the first request
+_NS_PER_S: Final = 1_000_000_000
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """``connections``: the most to open. ``concurrency`` makes it a closed loop for ``duration_ns``."""
+
+    target: Target
+    check: CheckLevel = "full"
+    connections: int = 1024
+    timeout_ns: int = 10 * _NS_PER_S
+    concurrency: int | None = None
+    duration_ns: int = 0
+
+
+class Run:
+    """
+    Replays *schedule*; ``await run()`` gives the outcomes of all requests that fell due.
+
+    ``stop()`` once: send nothing more and collect what is in flight. Twice: end now.
+    """
+
+    def __init__(self, schedule: Schedule, payloads: PayloadSet, options: RunOptions, view: LiveView) -> None:
+        self._schedule = schedule
+        self._options = options
+        self._payloads = payloads
+        self._view = view
+        self._recorder = Recorder(schedule.intended_ns)
+        self._stopping = False
+        self._end = asyncio.Event()
+        self._last = (0.0, 0, 0)
+
+    async def __call__(self) -> Outcomes:
+        options, recorder = self._options, self._recorder
+        payload = self._schedule.payload
+        checker = Checker(recorder, self._payloads, payload, options.check)
+        self._sender = Sender(
+            options.target,
+            self._payloads,
+            payload,
+            recorder,
+            checker,
+            limit=options.concurrency or options.connections,
+            timeout_ns=options.timeout_ns,
+        )
+        clock = LoopClock(asyncio.get_running_loop())
+        try:
+            await self._sender.connect(options.concurrency or self._first_connections())
+            with _collector_paused(), self._interruptible():
+                driver = self._closed_loop(clock) if options.concurrency else self._open_loop(clock)
+                self._stop_sending = driver
+                await self._until_quiet()
+        finally:
+            await self._sender.close()
+            clock.close()
+            self._view.stop()
+        return recorder.outcomes.first(self._offered())
+
+    def stop(self) -> None:
+        if self._stopping:
+            self._end.set()
+        self._stopping = True
+        self._stop_sending()
+
+    # ---- open loop -------------------------------------------------------------------------------
+
+    def _open_loop(self, clock: LoopClock) -> Callable[[], None]:
+        sender = self._sender
+        pacer = self._pacer = Pacer(self._schedule.intended_ns)
+        start_ns = self._begin(len(self._schedule))
+
+        def send_due() -> None:
+            for _ in range(_SENDS_AT_ONCE):
+                if not pacer.due(time.monotonic_ns() - start_ns):
+                    break
+                sender.send(pacer.take())
+            if pacer.next_ns is not None:
+                clock.call_at(start_ns + pacer.next_ns, send_due)
+
+        if pacer.next_ns is not None:
+            clock.call_at(start_ns + pacer.next_ns, send_due)
+        return pacer.stop
+
+    # ---- closed loop -----------------------------------------------------------------------------
+
+    def _closed_loop(self, clock: LoopClock) -> Callable[[], None]:
+        sender, recorder = self._sender, self._recorder
+        self._pacer = Pacer(np.empty(0, np.int64))
+        start_ns = self._begin(0)
+        end_ns = start_ns + self._options.duration_ns
+
+        def send_next() -> None:
+            now_ns = time.monotonic_ns()
+            if now_ns < end_ns and not self._stopping:
+                sender.send(recorder.add(now_ns - start_ns))
+
+        def begin() -> None:
+            sender.on_idle = send_next
+            for _ in range(sender.connections):
+                send_next()
+
+        clock.call_at(start_ns, begin)
+        self._closed_end_ns = end_ns
+        return lambda: None
+
+    # ---- both ------------------------------------------------------------------------------------
+
+    def _begin(self, total: int) -> int:
+        duration_ns = self._options.duration_ns or self._schedule.duration_ns
+        self._view.start(total, duration_ns / 1e9)
+        start_ns = time.monotonic_ns() + _LEAD_NS
+        self._sender.start(start_ns)
+        return start_ns
+
+    async def _until_quiet(self) -> None:
+        """Until the schedule is through and nothing is in flight, or ``stop()`` was called twice."""
+        sender = self._sender
+        sent_all_ns = None
+        while not self._end.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PROGRESS_S):
+                    await self._end.wait()
+            self._view.update(self._progress())
+            if not self._done_sending():
+                continue
+            now_ns = time.monotonic_ns()
+            sent_all_ns = sent_all_ns or now_ns
+            if now_ns - sent_all_ns > self._options.timeout_ns:
+                sender.give_up_waiting()
+            if sender.quiet:
+                return
+
+    def _done_sending(self) -> bool:
+        if self._options.concurrency:
+            return self._stopping or time.monotonic_ns() >= self._closed_end_ns
+        return self._pacer.next_ns is None
+
+    def _offered(self) -> int:
+        """How many requests fell due: all of them, unless the run was stopped."""
+        return self._recorder.sent if self._options.concurrency else self._pacer.index
+
+    def _first_connections(self) -> int:
+        """Enough for 20 ms of the busiest second, so that few are opened under way."""
+        seconds = self._schedule.intended_ns // _NS_PER_S
+        busiest = int(np.bincount(seconds).max()) if len(seconds) else 1
+        return max(1, min(self._options.connections, 16 + busiest // 50))
+
+    def _progress(self) -> Progress:
+        recorder, sender = self._recorder, self._sender
+        elapsed_s = (time.monotonic_ns() - sender.start_ns) / 1e9
+        offered = self._offered()
+        last_s, last_offered, last_completed = self._last
+        self._last = (elapsed_s, offered, recorder.completed)
+        span_s = max(elapsed_s - last_s, 1e-3)
+        recent_ns = np.fromiter(sender.recent_ns, np.int64)
+        p50, p99 = np.percentile(recent_ns, (50, 99)) / 1e6 if len(recent_ns) else (0.0, 0.0)
+        part = slice(max(0, offered - 4096), offered)
+        outcomes = recorder.outcomes
+        sizes = outcomes.batch_size[part]
+        lags_ns = (outcomes.sent_ns[part] - outcomes.intended_ns[part])[outcomes.sent_ns[part] >= 0]
+        return Progress(
+            elapsed_s=max(0.0, elapsed_s),
+            total=len(self._schedule),
+            sent=recorder.sent,
+            completed=recorder.completed,
+            ok=recorder.ok,
+            errors=dict(recorder.errors),
+            in_flight=sender.in_flight,
+            offered_per_s=(offered - last_offered) / span_s,
+            achieved_per_s=(recorder.completed - last_completed) / span_s,
+            p50_ms=float(p50),
+            p99_ms=float(p99),
+            mean_batch_size=float(sizes[sizes > 0].mean()) if (sizes > 0).any() else 0.0,
+            lag_p99_us=float(np.percentile(lags_ns, 99)) / 1e3 if len(lags_ns) else 0.0,
+        )
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        try:
+            for number in numbers:
+                loop.add_signal_handler(number, self.stop)
+        except (ValueError, RuntimeError):  # not on the main thread: whoever embeds us calls stop()
+            numbers.clear()
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """A collection in the middle of a burst would be send lag."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,0 +1,248 @@
+"""Getting requests out and responses in: a pool of connections, no task and no future per request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from streambox.errors import RunFailed
+from streambox.loadgen.connection import IDLE, ClientConnection
+from streambox.loadgen.record import BAD_RESPONSE, CONNECT_FAILED, RESET, TIMEOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streambox.loadgen.check import Checker
+    from streambox.loadgen.payload import PayloadSet, Target
+    from streambox.loadgen.record import Recorder
+    from streambox.workload.schedule import Int32s
+
+_SWEEP_S: Final = 0.05
+_CHECKS_AT_ONCE: Final = 16
+_RECENT: Final = 4096
+
+
+class Sender:
+    """
+    Sends request *index* on an idle connection at once; opens more, up to *limit*, when
+    none is idle; beyond that a request waits for one, and its lag shows it.
+
+    *on_idle(sender)* is called when a connection has become free and nothing waits.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        payloads: PayloadSet,
+        payload: Int32s,
+        recorder: Recorder,
+        checker: Checker,
+        *,
+        limit: int,
+        timeout_ns: int,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._target = target
+        self._payloads = payloads
+        self._payload = payload
+        self._recorder = recorder
+        self._checker = checker
+        self._limit = limit
+        self._timeout_ns = timeout_ns
+        self._connections: set[ClientConnection] = set()
+        self._idle: list[ClientConnection] = []
+        self._opening: set[asyncio.Task[None]] = set()
+        self._waiting: deque[int] = deque()
+        self._sent_order: deque[tuple[int, int, ClientConnection]] = deque()
+        self._unchecked: deque[tuple[int, int, bytes]] = deque()
+        self._checking = False
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._busy = 0
+        self.recent_ns: deque[int] = deque(maxlen=_RECENT)
+        self.on_idle: Callable[[], None] | None = None
+        self.start_ns = 0
+
+    # ---- life ------------------------------------------------------------------------------------
+
+    async def connect(self, count: int) -> None:
+        """Open *count* connections beforehand. Raises RunFailed, naming the target, when none can be."""
+        results = await asyncio.gather(*(self._open() for _ in range(count)), return_exceptions=True)
+        failure = next((result for result in results if isinstance(result, OSError)), None)
+        if not self._connections:
+            raise RunFailed(f"cannot connect to {self._target.url}: {_why(failure)}: is the server running?")
+
+    def start(self, start_ns: int) -> None:
+        """The run begins: instants count from *start_ns* of the monotonic clock."""
+        self.start_ns = start_ns
+        self._sweep()
+
+    async def close(self) -> None:
+        self._closing = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for task in self._opening:
+            task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        for connection in list(self._connections):
+            connection.transport.abort()
+        while self._unchecked:
+            self._check_one()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests sent, or waiting for a connection, that have not ended."""
+        return len(self._waiting) + self._busy
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is on its way, waiting, or still to be checked."""
+        return not self.in_flight and not self._unchecked
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    def give_up_waiting(self) -> None:
+        """What still waits for a connection stays unsent."""
+        self._waiting.clear()
+
+    # ---- sending ---------------------------------------------------------------------------------
+
+    def send(self, index: int) -> None:
+        """Send request *index* now, or as soon as there is a connection for it."""
+        idle = self._idle
+        if idle:
+            self._send_on(idle.pop(), index)
+        else:
+            self._waiting.append(index)
+            self._open_more()
+
+    def _send_on(self, connection: ClientConnection, index: int) -> None:
+        payload = self._payload
+        request = self._payloads.request(int(payload[index % len(payload)]), index)
+        connection.send(index, request)
+        self._busy += 1
+        now_ns = time.monotonic_ns() - self.start_ns
+        self._recorder.on_sent(index, now_ns)
+        self._sent_order.append((now_ns, index, connection))
+
+    def _open_more(self) -> None:
+        room = self._limit - len(self._connections) - len(self._opening)
+        for _ in range(min(room, len(self._waiting) - len(self._opening))):
+            task = self._loop.create_task(self._open_for_waiting())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open(self) -> ClientConnection:
+        async with asyncio.timeout(self._timeout_ns / 1e9):
+            _, connection = await self._loop.create_connection(
+                lambda: ClientConnection(self), self._target.host, self._target.port
+            )
+        self._connections.add(connection)
+        if not self.start_ns:
+            self._idle.append(connection)
+        return connection
+
+    async def _open_for_waiting(self) -> None:
+        try:
+            connection = await self._open()
+        except OSError as error:
+            if self._waiting:
+                self._recorder.on_end(self._waiting.popleft(), f"{CONNECT_FAILED}: {_why(error)}")
+        else:
+            self._free(connection)
+
+    def _free(self, connection: ClientConnection) -> None:
+        if self._waiting:
+            self._send_on(connection, self._waiting.popleft())
+            return
+        self._idle.append(connection)
+        if self.on_idle is not None:
+            self.on_idle()
+
+    # ---- called by the connections ---------------------------------------------------------------
+
+    def on_response(self, connection: ClientConnection, status: int, body: bytes, keep_alive: bool) -> None:
+        index = connection.index
+        if index == IDLE:
+            self.on_garbage(connection)  # nobody asked
+            return
+        now_ns = time.monotonic_ns() - self.start_ns
+        self._recorder.on_response(index, now_ns, status)
+        self.recent_ns.append(now_ns - int(self._recorder.outcomes.intended_ns[index]))
+        self._unchecked.append((index, status, body))
+        if not self._checking:
+            self._checking = True
+            self._loop.call_soon(self._check_some)
+        connection.index = IDLE
+        self._busy -= 1
+        if keep_alive:
+            self._free(connection)
+        else:
+            self._drop(connection)
+            connection.transport.close()
+            if self._waiting:
+                self._open_more()
+            elif self.on_idle is not None:
+                self.on_idle()
+
+    def on_garbage(self, connection: ClientConnection) -> None:
+        """What came is no HTTP response, or none that was asked for."""
+        self._end_early(connection, BAD_RESPONSE)
+
+    def on_lost(self, connection: ClientConnection) -> None:
+        self._end_early(connection, RESET)
+        if self._waiting and not self._closing:
+            self._open_more()
+
+    def _end_early(self, connection: ClientConnection, kind: str) -> None:
+        index, connection.index = connection.index, IDLE
+        self._drop(connection)
+        connection.transport.abort()
+        if index == IDLE:
+            return
+        self._busy -= 1
+        if not self._closing:
+            self._recorder.on_end(index, kind)
+            if not self._waiting and self.on_idle is not None:
+                self._loop.call_soon(self.on_idle)
+
+    def _drop(self, connection: ClientConnection) -> None:
+        self._connections.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    # ---- in slack time ---------------------------------------------------------------------------
+
+    def _check_some(self) -> None:
+        """A few checks at a time, so that a request that falls due does not wait for them."""
+        for _ in range(min(_CHECKS_AT_ONCE, len(self._unchecked))):
+            self._check_one()
+        self._checking = bool(self._unchecked)
+        if self._checking:
+            self._loop.call_soon(self._check_some)
+
+    def _check_one(self) -> None:
+        self._checker.check(*self._unchecked.popleft())
+
+    def _sweep(self) -> None:
+        """End what was sent longer ago than the time-out."""
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+        oldest_ns = time.monotonic_ns() - self.start_ns - self._timeout_ns
+        order = self._sent_order
+        while order and (order[0][2].index != order[0][1] or order[0][0] <= oldest_ns):
+            _, index, connection = order.popleft()
+            if connection.index == index:
+                self._end_early(connection, TIMEOUT)
+                self._open_more()
+
+
+def _why(error: BaseException | None) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) if error else "no connection"

@@ -1,0 +1,131 @@
+"""The run in figures: ``summary.json``, and whether the generator kept its own schedule."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from streambox import __version__
+from streambox.loadgen.record import UNSENT, WRONG
+
+if TYPE_CHECKING:
+    from streambox.loadgen.record import Outcomes
+
+SCHEMA_VERSION: Final = 1
+OPEN_LOOP: Final = "open-loop"
+CLOSED_LOOP: Final = "closed-loop"
+MOST_LAG_P99_US: Final = 5000.0
+MOST_RATE_ERROR: Final = 0.01
+_PERCENTILES: Final = {"p50": 50, "p90": 90, "p99": 99, "p99_9": 99.9}
+
+
+def summarise(
+    outcomes: Outcomes, *, mode: str, seed: int, schedule_sha256: str | None, duration_ns: int
+) -> dict[str, Any]:
+    """
+    The contents of ``summary.json``; docs/load-generator.md says what each key means.
+
+    *duration_ns*: how long the workload lasts; the run lasts until its last response.
+    """
+    sent, completed, ok = (int(mask.sum()) for mask in (outcomes.sent, outcomes.completed, outcomes.ok))
+    errors = outcomes.errors()
+    offered = len(outcomes)
+    last_done_ns = int(outcomes.done_ns.max(initial=0))
+    run_ns = max(duration_ns, last_done_ns, 1)
+    sizes = outcomes.batch_size[outcomes.batch_size > 0]
+    summary: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "environment": environment(),
+        "mode": mode,
+        "offered": offered,
+        "sent": sent,
+        "unsent": offered - sent,
+        "completed": completed,
+        "ok": ok,
+        "wrong": errors.get(WRONG, 0),
+        "errors": errors,
+        "duration_s": round(run_ns / 1e9, 6),
+        "offered_per_s": round(offered / max(duration_ns, 1) * 1e9, 3),
+        "throughput_per_s": round(completed / run_ns * 1e9, 3),
+        "send_lag_us": distribution(outcomes.lag_ns, 1e3),
+        "response_ms": distribution(outcomes.response_ns, 1e6),
+        "service_ms": distribution(outcomes.service_ns[outcomes.service_ns >= 0], 1e6),
+        "batch_size": {
+            "mean": round(float(sizes.mean()), 3) if len(sizes) else None,
+            "p50": float(np.percentile(sizes, 50)) if len(sizes) else None,
+            "max": int(sizes.max()) if len(sizes) else None,
+        },
+        "seed": seed,
+        "schedule_sha256": schedule_sha256,
+    }
+    summary["verdict"] = _closed_verdict() if mode == CLOSED_LOOP else verdict(outcomes, summary)
+    return summary
+
+
+def distribution(values_ns: np.ndarray[Any, np.dtype[np.int64]], unit_ns: float) -> dict[str, float | None]:
+    """Percentiles and maximum in the given unit; all None where there is nothing to measure."""
+    if not len(values_ns):
+        return dict.fromkeys((*_PERCENTILES, "max"))
+    found = np.percentile(values_ns, list(_PERCENTILES.values())) / unit_ns
+    percentiles: dict[str, float | None] = {
+        name: round(float(value), 3) for name, value in zip(_PERCENTILES, found, strict=True)
+    }
+    return {**percentiles, "max": round(int(values_ns.max()) / unit_ns, 3)}
+
+
+def verdict(outcomes: Outcomes, summary: dict[str, Any]) -> dict[str, Any]:
+    """
+    Whether the generator kept its schedule, so that the figures speak of the server.
+
+    ``valid`` needs nothing unsent, a rate within 1 % of the schedule's, and a send lag
+    of at most 5 ms at p99.
+    """
+    reasons = []
+    if summary["unsent"]:
+        why = {
+            kind: n for kind, n in summary["errors"].items() if kind == UNSENT or kind.startswith("connect")
+        }
+        reasons.append(f"{summary['unsent']} of {summary['offered']} requests were not sent: {why}")
+    error = rate_error(outcomes)
+    if error > MOST_RATE_ERROR:
+        reasons.append(
+            f"the rate sent is {error:.1%} off the schedule's; at most {MOST_RATE_ERROR:.0%} is allowed"
+        )
+    lag_us = summary["send_lag_us"]["p99"]
+    if lag_us is not None and lag_us > MOST_LAG_P99_US:
+        reasons.append(
+            f"the send lag at p99 is {lag_us / 1e3:.1f} ms; at most {MOST_LAG_P99_US / 1e3:g} ms is allowed"
+        )
+    return {"status": "generator-limited" if reasons else "valid", "valid": not reasons, "reasons": reasons}
+
+
+def rate_error(outcomes: Outcomes) -> float:
+    """How far the time that sending took is off the time that it should have taken, as a share."""
+    sent = outcomes.sent
+    if sent.sum() < 2:
+        return 0.0
+    intended_ns = int(np.ptp(outcomes.intended_ns[sent]))
+    taken_ns = int(np.ptp(outcomes.sent_ns[sent]))
+    # Over a short run a scheduling delay at either end is not a rate; the lag bounds it anyway.
+    excess_ns = max(0, abs(taken_ns - intended_ns) - round(MOST_LAG_P99_US * 1000))
+    return excess_ns / max(intended_ns, 1)
+
+
+def environment() -> dict[str, Any]:
+    """What the figures were measured with."""
+    return {
+        "streambox": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+    }
+
+
+def _closed_verdict() -> dict[str, Any]:
+    reason = (
+        "a closed loop has no schedule to keep: a slow server is offered less, and its latency is flattered"
+    )
+    return {"status": CLOSED_LOOP, "valid": True, "reasons": [reason]}

@@ -1,0 +1,195 @@
+"""A run's summary in a few lines for the terminal, verdict first; and its figures as text."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import RenderableType
+
+Level = Literal["valid", "partial", "invalid", "failed", "empty"]
+
+UNKNOWN: Final = "–"
+PERCENTILES: Final = {"p50": "p50", "p90": "p90", "p99": "p99", "p99_9": "p99.9", "max": "max"}
+
+_MARKS: Final[dict[Level, tuple[str, str]]] = {
+    "valid": ("✓", "bold green"),
+    "partial": ("!", "bold yellow"),
+    "invalid": ("!", "bold yellow"),
+    "failed": ("✗", "bold red"),
+    "empty": ("·", "bold"),
+}
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a run is worth, in words: *headline* in one line, *remarks* a line each."""
+
+    level: Level
+    headline: str
+    remarks: tuple[str, ...]
+
+
+def read_verdict(summary: Mapping[str, Any]) -> Verdict:
+    """
+    The words for *summary*'s verdict.
+
+    The worst comes first: wrong responses, no success at all, a schedule that was not
+    kept, requests that failed. The verdict's own reasons follow as remarks.
+    """
+    verdict = summary.get("verdict") or {}
+    remarks = [str(reason) for reason in verdict.get("reasons") or ()]
+    if "checked" in verdict and summary.get("offered"):
+        remarks.append("every response was checked" if verdict["checked"] else "responses were not checked")
+    level, headline = _headline(summary, valid=bool(verdict.get("valid")))
+    return Verdict(level, headline, tuple(remark[:1].upper() + remark[1:] for remark in remarks))
+
+
+def _headline(summary: Mapping[str, Any], *, valid: bool) -> tuple[Level, str]:
+    offered, ok, wrong = (int(summary.get(key) or 0) for key in ("offered", "ok", "wrong"))
+    failed = offered - ok
+    if not offered:
+        return "empty", "Empty: the run offered no requests"
+    if wrong:
+        return "failed", f"Failed: {count_text(wrong)} wrong {'response' if wrong == 1 else 'responses'}"
+    if not ok:
+        return "failed", f"Failed: none of {count_text(offered)} requests succeeded"
+    if not valid:
+        return "invalid", "Not valid: the load generator did not keep its schedule"
+    if failed:
+        return "partial", f"Valid, but {count_text(failed)} requests failed ({share_text(failed, offered)})"
+    if mode_text(summary) == "closed-loop":
+        return "valid", "Every request succeeded"
+    return "valid", "Valid: the schedule was kept and every request succeeded"
+
+
+def mode_text(summary: Mapping[str, Any]) -> str:
+    return "closed-loop" if str(summary.get("mode", "open")).startswith("closed") else "open-loop"
+
+
+def summary_table(summary: Mapping[str, Any]) -> RenderableType:
+    """The contents of summary.json as a compact table for a terminal of 80 columns."""
+    return Group(_verdict_lines(summary), Text(), _counts(summary), Text(), _durations(summary), Text())
+
+
+def _verdict_lines(summary: Mapping[str, Any]) -> Text:
+    verdict = read_verdict(summary)
+    mark, style = _MARKS[verdict.level]
+    lines = Text.assemble((f"{mark} {verdict.headline}", style), (f"  {mode_text(summary)}", "dim"))
+    for remark in verdict.remarks:
+        lines.append(f"\n  {remark}")
+    return lines
+
+
+def _counts(summary: Mapping[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", min_width=10)
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column(ratio=1)
+    table.add_row(
+        "  offered",
+        count_text(summary.get("offered")),
+        rate_text(summary.get("offered_per_s")),
+        f"{seconds_text(summary.get('duration_s'))}, {count_text(summary.get('unsent'))} unsent",
+    )
+    table.add_row(
+        "  completed",
+        count_text(summary.get("completed")),
+        rate_text(summary.get("throughput_per_s")),
+        f"{count_text(summary.get('ok'))} ok, {count_text(summary.get('wrong'))} wrong",
+    )
+    table.add_row("  errors", count_text(_total(summary)), "", errors_text(summary.get("errors") or {}))
+    return table
+
+
+def _total(summary: Mapping[str, Any]) -> int:
+    return sum((summary.get("errors") or {}).values())
+
+
+def _durations(summary: Mapping[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", min_width=10)
+    for _ in PERCENTILES:
+        table.add_column(justify="right", min_width=8)
+    table.add_row("", *PERCENTILES.values(), style="dim")
+    for label, key, unit_ms in (
+        ("response", "response_ms", 1.0),
+        ("service", "service_ms", 1.0),
+        ("send lag", "send_lag_us", 1e-3),
+    ):
+        figures = summary.get(key) or {}
+        table.add_row(f"  {label}", *(ms_text(figures.get(name), unit_ms) for name in PERCENTILES))
+    sizes = summary.get("batch_size") or {}
+    table.add_row("  batch size", number_text(sizes.get("p50")), "", "", "", number_text(sizes.get("max")))
+    table.add_row("  mean", number_text(sizes.get("mean")))
+    return table
+
+
+def errors_text(errors: Mapping[str, int]) -> str:
+    """``timeout 12, http_503 3``: the most frequent first; ``none`` without any."""
+    ranked = sorted(errors.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{kind} {count_text(count)}" for kind, count in ranked) or "none"
+
+
+def count_text(value: float | None) -> str:
+    return UNKNOWN if _unknown(value) else f"{value:,.0f}"
+
+
+def number_text(value: float | None) -> str:
+    """Three significant digits, never in scientific notation."""
+    if value is None or _unknown(value):
+        return UNKNOWN
+    size = abs(value)
+    if size >= 99.95 or value == int(value):
+        return f"{value:,.0f}"
+    if size >= 9.995:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if size >= 0.01 else f"{value:.2g}"
+
+
+def rate_text(value: float | None) -> str:
+    return UNKNOWN if _unknown(value) else f"{number_text(value)}/s"
+
+
+def ms_text(value: float | None, unit_ms: float = 1.0) -> str:
+    """*value* in units of *unit_ms* ms: three significant digits of µs, ms or s, whichever reads best."""
+    if value is None or _unknown(value):
+        return UNKNOWN
+    ms = value * unit_ms
+    if abs(ms) >= 999.5:
+        return _without_point(f"{ms / 1000:#.3g} s") if abs(ms) < 999_500 else f"{ms / 1000:,.0f} s"
+    if abs(ms) < 0.9995 and ms:
+        return _without_point(f"{ms * 1000:#.3g} µs")
+    return _without_point(f"{ms:#.3g} ms") if ms else "0 ms"
+
+
+def _without_point(text: str) -> str:
+    return text.replace(". ", " ")
+
+
+def seconds_text(value: float | None) -> str:
+    return UNKNOWN if _unknown(value) else f"{value:,.1f} s"
+
+
+def share_text(part: float, whole: float) -> str:
+    """In per cent; never 0 % or 100 % unless exactly so."""
+    if not whole:
+        return UNKNOWN
+    share = 100 * part / whole
+    if 0 < share < 0.01:
+        return "< 0.01 %"
+    if 99.99 < share < 100:
+        return "> 99.99 %"
+    return f"{share:.4g} %" if share > 90 else f"{share:.3g} %"
+
+
+def _unknown(value: float | None) -> bool:
+    return value is None or not math.isfinite(value)

@@ -1,0 +1,65 @@
+"""When requests arrive: from counts or a rate to instants. Seeded and pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from streambox.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Instants = np.ndarray[Any, np.dtype[np.int64]]
+
+Arrivals = Literal["poisson", "constant"]
+NS_PER_S: Final = 1_000_000_000
+MOST_REQUESTS: Final = 50_000_000
+
+
+def arrivals_in_units(counts: Sequence[int], unit_ns: int, random: np.random.Generator) -> Instants:
+    """
+    Poisson arrivals given the count of each time unit: that many sorted uniforms in it.
+
+    Returns instants in ns from 0, sorted; none is tied to a unit's edge.
+    """
+    per_unit = np.asarray(counts, dtype=np.int64)
+    total = int(per_unit.sum())
+    _check_total(total)
+    unit = np.repeat(np.arange(len(per_unit), dtype=np.int64), per_unit)
+    inside = random.random(total)
+    return np.sort(unit * unit_ns + (inside * unit_ns).astype(np.int64))
+
+
+def arrivals_at_rate(
+    rate_per_s: float, duration_ns: int, arrivals: Arrivals, random: np.random.Generator
+) -> Instants:
+    """
+    A constant rate for *duration_ns*.
+
+    ``poisson``: independent exponential gaps, so that the number of requests is
+    random too. ``constant``: one every 1/rate s, the first at 0.
+
+    Raises UsageError for a rate or duration that is not positive.
+    """
+    if not 0 < rate_per_s < 1e9:
+        raise UsageError(f"the rate is {rate_per_s:g}/s: give a number above 0")
+    if duration_ns <= 0:
+        raise UsageError("the duration is 0: give one such as 30s")
+    expected = rate_per_s * duration_ns / NS_PER_S
+    _check_total(expected)
+    if arrivals == "constant":
+        gap_ns = NS_PER_S / rate_per_s
+        instants: Instants = np.floor(np.arange(int(np.ceil(expected))) * gap_ns).astype(np.int64)
+        return instants
+    # Given their number, the arrivals of a Poisson process are sorted uniforms.
+    total = int(random.poisson(expected))
+    return np.sort((random.random(total) * duration_ns).astype(np.int64))
+
+
+def _check_total(total: float) -> None:
+    if total > MOST_REQUESTS:
+        raise UsageError(
+            f"the workload has {total:.3g} requests, the most is {MOST_REQUESTS:.0e}: scale it down"
+        )
