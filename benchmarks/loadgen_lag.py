@@ -20,8 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 from rich.console import Console
@@ -31,6 +31,9 @@ from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.run import RunOptions
 from streambox.loadgen.session import Finished, run_load
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 BODY = '{"request_id":"0000000000","model":"double","output":[2,4,6,8]}'
 CONFIG = """
@@ -38,8 +41,12 @@ daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
 events {{ worker_connections 8192; }}
 http {{
   access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ default_type application/json; return 200 '{body}'; }} }}
+  proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{ default_type application/json; return 200 '{body}'; }}
+  }}
 }}
 """
 

@@ -51,3 +51,13 @@ def _hold():
         started.write(b"%d\n" % os.getpid())
     with (folder / "go").open("rb", buffering=0) as go:
         go.read(1)
+
+
+class SlowToLoad:
+    """Held before it is ready."""
+
+    def __init__(self):
+        _hold()
+
+    def __call__(self, x):
+        return 2 * x

@@ -138,6 +138,15 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self.child.send_signal(number)
 
+    def read_log(self, port: Future[int]) -> None:
+        """Until it ends; *port* is told when it listens."""
+        for line in self.child.stderr:
+            self.log.append(line)
+            if found := re.search(r'"url": ?"http://[^"]*:(\d+)"', line):
+                port.set_result(int(found[1]))
+        if not port.done():
+            port.set_exception(AssertionError("".join(self.log)))
+
     def exit_code(self) -> int:
         return self.child.wait(PATIENCE_S)
 
@@ -148,33 +157,29 @@ class Process:
 
 
 @contextlib.contextmanager
-def serving_process(config: str, folder: Path, **environment: str) -> Iterator[Process]:
+def serving_process(config: str, folder: Path, *, port: int = 0, listening: bool = True) -> Iterator[Process]:
+    """A server, once it listens; *listening* False: as soon as it has been started."""
     file = folder / "serve.yaml"
     file.write_text(config)
     child = subprocess.Popen(
-        [sys.executable, "-m", "streambox", "serve", "--config", str(file), "--port", "0"],
+        [sys.executable, "-m", "streambox", "serve", "--config", str(file), "--port", str(port)],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(TESTS), **environment},
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
     )
     process = Process(child)
-    reader = None
+    url = Future[int]()
+    reader = threading.Thread(target=process.read_log, args=(url,))
+    reader.start()
     try:
-        for line in child.stderr:
-            process.log.append(line)
-            if listening := re.search(r'"url": ?"http://[^"]*:(\d+)"', line):
-                process.port = int(listening[1])
-                break
-        assert process.port, "".join(process.log)
-        reader = threading.Thread(target=process.log.extend, args=(child.stderr,))
-        reader.start()
+        if listening:
+            process.port = url.result(PATIENCE_S)
         yield process
     finally:
         if child.poll() is None:
             child.kill()
         child.wait(PATIENCE_S)
-        if reader is not None:
-            reader.join(PATIENCE_S)
+        reader.join(PATIENCE_S)
         child.stderr.close()
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +20,9 @@ from streambox.executor.base import (
     RowErrors,
     TensorSpec,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MS = 1_000_000
 Outcome = RowErrors | BatchError | None

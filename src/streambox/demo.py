@@ -1,112 +1,161 @@
-"""``streambox demo``: the real server in a process of its own, half a minute of bursty load, a report."""
+"""The demo: a Batcher in a process of its own, half a minute of bursty load against it, a report."""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
 
 from streambox.errors import RunFailed
 from streambox.loadgen.payload import Target
 from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.run import RunOptions
-from streambox.loadgen.session import Finished, prepare_folder, run_load, write_run
+from streambox.loadgen.session import check_finished, prepare_folder, run_load, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Console
 
-MODEL: Final = "digits"
-_START_S: Final = 60.0
-_STOP_S: Final = 40.0
-_CONFIG: Final = """\
-batcher: {{host: 127.0.0.1, port: {port}}}
+SERVER_CONFIG: Final = """
+batcher: {host: 127.0.0.1, port: 0}
 models:
-  digits: {{builtin: digits, time_window: 5ms, max_batch_size: 32}}
-log: {{level: warning}}
+  digits: {executor: onnx, builtin: digits, time_window: 5ms}
+log: {format: json}
 """
+MODEL: Final = "digits"
+_NS_PER_S: Final = 1_000_000_000
+_START_TIMEOUT_S: Final = 60.0
+_STOP_TIMEOUT_S: Final = 40.0  # more than the server's own limit on draining
+_POLL_S: Final = 0.05
+_SHOWN_LOG_LINES: Final = 20
 
 
-def run_demo(
-    folder: Path, console: Console, *, seconds: int, multiple: float, seed: int, quiet: bool = False
-) -> Finished:
+class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How long, how hard; ``multiple`` 1 means about 1500 requests/s on average, 3000 in a burst."""
+
+    duration_ns: int = 30 * _NS_PER_S
+    multiple: float = 0.3
+    seed: int = 17
+    out: Path = Path("runs/demo")
+    quiet: bool = False
+
+
+def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
     """
-    Serve ``digits`` on a free port, replay *seconds* of the bursty pattern, write *folder*.
+    Serve, load, stop, write ``options.out``. Returns the contents of summary.json.
 
-    Raises RunFailed when the server does not start, or does not end cleanly.
+    Raises:
+        RunFailed: The server did not start or did not drain, or nothing was answered.
+            Wrong answers and a schedule that was not kept are for the caller to judge.
     """
-    prepare_folder(folder)
-    workload = WorkloadOptions(type="bursty", multiple=multiple, length=seconds, seed=seed)
-    with served_digits() as port:
-        console.print(
-            f"serving {MODEL} on http://127.0.0.1:{port}, replaying {seconds} s of a bursty workload"
-        )
-        options = RunOptions(target=Target("127.0.0.1", port, "/api/batcher"))
-        finished = run_load(workload, options, MODEL, console, quiet=quiet)
-    write_run(folder, finished)
-    return finished
+    prepare_folder(options.out)
+    units = max(1, round(options.duration_ns / _NS_PER_S))
+    workload = WorkloadOptions(type="bursty", multiple=options.multiple, length=units, seed=options.seed)
+    with running_server() as target:
+        finished = run_load(workload, RunOptions(target=target), MODEL, console, quiet=options.quiet)
+    write_run(options.out, finished)
+    return finished.summary
+
+
+def judge(summary: dict[str, Any]) -> str | None:
+    """
+    A warning where the machine was too busy to keep the schedule, else None.
+
+    Raises RunFailed when an answer was wrong, or none came.
+    """
+    check_finished(summary, allow_invalid=True)
+    verdict = summary["verdict"]
+    return None if verdict["valid"] else f"{verdict['status']}: {'; '.join(verdict['reasons'])}"
+
+
+# ---- the server ----------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def served_digits() -> Iterator[int]:
-    """A ``streambox serve`` of its own, ready, as its port; ended by SIGTERM, which must drain and exit 0."""
-    port = _free_port()
-    with tempfile.TemporaryDirectory(prefix="streambox-demo-") as scratch:
-        config = Path(scratch) / "demo.yaml"
-        config.write_text(_CONFIG.format(port=port))
-        with (Path(scratch) / "server.log").open("w+") as log:
-            command = [sys.executable, "-m", "streambox", "serve", "--config", str(config)]
-            # A session of its own: Ctrl-C ends the load first, then we end the server.
-            server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-            try:
-                _await_ready(server, port, log.name)
-                yield port
-            finally:
-                code = _stop(server)
-        if code != 0:
-            raise RunFailed(f"the server ended with exit code {code} instead of draining cleanly")
+def running_server(config: str = SERVER_CONFIG) -> Iterator[Target]:
+    """
+    ``streambox serve`` with *config* in a process of its own; ready on entry, drained and gone on exit.
+
+    Raises RunFailed, with the server's own last words, when it does not start or does not exit with 0.
+    """
+    with tempfile.TemporaryDirectory(prefix="streambox-demo-") as folder:
+        config_file, log_file = Path(folder, "demo.yaml"), Path(folder, "server.log")
+        config_file.write_text(config, encoding="utf-8")
+        with log_file.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "streambox", "serve", "--config", str(config_file)],
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is ours: the server is stopped after its last answer
+            )
+        try:
+            yield _wait_until_ready(process, log_file)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        _stop(process, log_file)
 
 
-def _await_ready(server: subprocess.Popen[bytes], port: int, log: str) -> None:
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
-        if _is_ready(port):
-            return
-        time.sleep(0.05)
-    last = Path(log).read_text().strip().splitlines()[-1:] or ["it said nothing"]
-    raise RunFailed(f"the demo's server did not start: {last[0]}")
+def _wait_until_ready(process: subprocess.Popen[bytes], log_file: Path) -> Target:
+    deadline_s = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        if process.poll() is not None:
+            raise RunFailed(f"the server ended with code {process.returncode}: {_last_words(log_file)}")
+        target = _listening(log_file)
+        if target is not None and _is_ready(target):
+            return target
+        time.sleep(_POLL_S)
+    raise RunFailed(f"the server was not ready after {_START_TIMEOUT_S:g} s: {_last_words(log_file)}")
 
 
-def _is_ready(port: int) -> bool:
+def _listening(log_file: Path) -> Target | None:
+    """The address that the server's log gives; it takes a free port, so nobody else knows."""
+    for line in log_file.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, TypeError):
+            entry = json.loads(line)
+            if entry["event"] == "listening":
+                url = urlsplit(entry["url"])
+                return Target(str(url.hostname), int(url.port or 0), "/api/batcher")
+    return None
+
+
+def _is_ready(target: Target) -> bool:
+    connection = http.client.HTTPConnection(target.host, target.port, timeout=1)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=1) as reply:
-            return bool(reply.status == 200)
-    except OSError:  # refused, or answered 503
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
 
 
-def _stop(server: subprocess.Popen[bytes]) -> int:
-    if server.poll() is None:
-        server.send_signal(signal.SIGTERM)
+def _stop(process: subprocess.Popen[bytes], log_file: Path) -> None:
+    process.send_signal(signal.SIGTERM)
     try:
-        return server.wait(_STOP_S)
+        code = process.wait(_STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        server.kill()
-        return server.wait()
+        process.kill()
+        process.wait()
+        raise RunFailed(
+            f"the server did not stop within {_STOP_TIMEOUT_S:g} s: {_last_words(log_file)}"
+        ) from None
+    if code:
+        raise RunFailed(f"the server ended with code {code}: {_last_words(log_file)}")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _last_words(log_file: Path) -> str:
+    lines = log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return "\n".join(["it logged:", *lines[-_SHOWN_LOG_LINES:]]) if lines else "it logged nothing"

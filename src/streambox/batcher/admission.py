@@ -39,7 +39,7 @@ class Admission:
             )
         if request.rows > self.max_rows:
             return BadRequest(
-                f"{request.rows} rows exceed model {self.model!r}'s maximum batch size of {self.max_rows}: "
+                f"{request.rows} rows exceed the maximum batch size of model {self.model!r}, {self.max_rows}: "
                 "send fewer rows per request"
             )
         return None

@@ -44,7 +44,9 @@ class Engine(Protocol):
         """
         Send *requests* off as one batch, dropping those that have ended meanwhile.
 
-        Takes a slot: ask ``slots`` first. None when nothing was left to run.
+        Takes a slot: ask ``slots`` first. None when nothing was left to run. Their
+        ``signature``s must be equal, or their rows cannot be joined and all of them fail;
+        and their rows together no more than the model's maximum batch size.
         """
         ...
 

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
 
-from streambox.loadgen.table import (
-    count_text,
-    mode_text,
-    ms_text,
-    number_text,
-    rate_text,
-    read_verdict,
-    seconds_text,
-    share_text,
-)
+from streambox.loadgen import table
+from streambox.page import Chart, TimeAxis, bar, cards, line, page, points
 from streambox.units import format_duration
-from streambox.workload.plot import Chart, TimeAxis, bar, cards, line, page, points
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from streambox.loadgen.record import Outcomes
@@ -34,12 +26,7 @@ _NS_PER_S: Final = 1_000_000_000
 _MOST_BINS: Final = 600
 _BIN_WIDTHS_S: Final = (0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400)
 _PERCENTILES: Final = {50: "--low", 90: "--middle", 99: "--high"}
-_PARTS: Final = {
-    "send lag": "--lag",
-    "wait in queue": "--wait",
-    "service": "--service",
-    "rest: network and rendering": "--rest",
-}
+_PARTS: Final = {"send lag": "--lag", "wait in queue": "--wait", "service": "--service", "rest": "--rest"}
 _MOST_KINDS: Final = 5
 
 
@@ -49,46 +36,41 @@ def write_report(
     """
     Write the page that shows a run.
 
-    Args:
-        path: The file, replaced if it is there.
-        outcomes: One entry per offered request. Whatever their number, the page stays
-            near the size of plotly.js (5 MB): times are binned, at most 600 bins.
-        summary: The contents of summary.json. Its figures are shown as they are.
-        recipe: What it takes to draw the schedule again; shown, nothing else.
+    The figures of *summary* (summary.json) and the *recipe* of the schedule are shown as
+    they are. Times are binned, at most 600 bins: whatever the number of *outcomes*, the
+    page stays near the size of plotly.js (5 MB).
     """
     bins = TimeBins.of(outcomes)
     parts = Parts.of(outcomes)
-    split, table = _split_chart(parts)
-    sections = [
-        (_rates_chart(outcomes, bins, summary), ""),
-        (_latency_chart(outcomes, bins), ""),
-        (_errors_chart(outcomes, bins), ""),
-        (split, table),
-        (_means_chart(parts, bins), ""),
-        (_batch_chart(outcomes), ""),
+    charts = [
+        _rates_chart(outcomes, bins, summary),
+        _latency_chart(outcomes, bins),
+        _errors_chart(outcomes, bins),
+        _split_chart(parts),
+        _means_chart(parts, bins),
+        _batch_chart(outcomes),
     ]
-    shown = [(chart, extra) for chart, extra in sections if chart.traces]
     body = [
         _verdict(summary),
         cards(_key_figures(summary)),
         _facts(recipe),
-        *(chart.section(extra) for chart, extra in shown),
-        _notes(outcomes, parts),
+        *(chart.section() for chart in charts if chart.traces),
+        _note(outcomes, parts),
         _provenance(summary),
     ]
-    title = f"{read_verdict(summary).headline} – load report"
-    path.write_text(page(title, body, [chart for chart, _ in shown]), encoding="utf-8")
+    title = f"{table.read_verdict(summary).headline} – load report"
+    path.write_text(page(title, body, charts), encoding="utf-8")
 
 
 # ---- the text on top ---------------------------------------------------------------------------
 
 
 def _verdict(summary: Mapping[str, Any]) -> str:
-    verdict = read_verdict(summary)
+    verdict = table.read_verdict(summary)
     remarks = "".join(f"<li>{escape(remark)}</li>" for remark in verdict.remarks)
     return (
         f'<header class="verdict" style="--level:var(--{verdict.level})">'
-        f'<p class="kind">Load report, {mode_text(summary)}</p><h1>{escape(verdict.headline)}</h1>'
+        f'<p class="kind">Load report, {table.mode_text(summary)}</p><h1>{escape(verdict.headline)}</h1>'
         f"<ul>{remarks}</ul></header>"
     )
 
@@ -97,14 +79,14 @@ def _key_figures(summary: Mapping[str, Any]) -> dict[str, str]:
     response, lag, sizes = (summary.get(key) or {} for key in ("response_ms", "send_lag_us", "batch_size"))
     offered, ok = int(summary.get("offered") or 0), int(summary.get("ok") or 0)
     return {
-        "offered": rate_text(summary.get("offered_per_s")),
-        "achieved": rate_text(summary.get("throughput_per_s")),
-        "response p50": ms_text(response.get("p50")),
-        "response p99": ms_text(response.get("p99")),
-        "requests": count_text(offered),
-        "succeeded": share_text(ok, offered),
-        "mean batch size": number_text(sizes.get("mean")),
-        "send lag p99": ms_text(lag.get("p99"), 1e-3),
+        "offered": table.rate_text(summary.get("offered_per_s")),
+        "achieved": table.rate_text(summary.get("throughput_per_s")),
+        "response p50": table.ms_text(response.get("p50")),
+        "response p99": table.ms_text(response.get("p99")),
+        "requests": table.count_text(offered),
+        "succeeded": table.share_text(ok, offered),
+        "mean batch size": table.number_text(sizes.get("mean")),
+        "send lag p99": table.ms_text(lag.get("p99"), 1e-3),
     }
 
 
@@ -122,20 +104,22 @@ def _facts(recipe: Mapping[str, Any]) -> str:
     return f'<dl class="facts">{"".join(items)}</dl>' if items else ""
 
 
-def _notes(outcomes: Outcomes, parts: Parts) -> str:
-    notes = []
+def _note(outcomes: Outcomes, parts: Parts) -> str:
+    """Why charts are missing, if any are."""
     if not len(outcomes.intended_ns):
-        notes.append("There is nothing to draw: no request was offered.")
+        note = "There is nothing to draw: no request was offered."
     elif not (outcomes.done_ns >= 0).any():
-        notes.append("No response came, so there are no response times to draw.")
+        note = "No response came, so there are no response times to draw."
     elif not len(parts.response):
-        notes.append("The responses do not tell their wait and service times, so there is no split to draw.")
-    return "".join(f'<section><p class="note">{note}</p></section>' for note in notes)
+        note = "The responses do not tell their wait and service times, so there is no split to draw."
+    else:
+        return ""
+    return f'<section><p class="note">{note}</p></section>'
 
 
 def _provenance(summary: Mapping[str, Any]) -> str:
     pairs = {
-        "duration": seconds_text(summary.get("duration_s")),
+        "duration": table.seconds_text(summary.get("duration_s")),
         "seed": summary.get("seed"),
         "schedule sha256": summary.get("schedule_sha256"),
         "summary schema": summary.get("schema_version"),
@@ -156,11 +140,13 @@ class TimeBins(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, outcomes: Outcomes) -> TimeBins:
-        last_ns = max(int(outcomes.intended_ns.max(initial=0)), int(outcomes.done_ns.max(initial=0)))
-        span_s = last_ns / _NS_PER_S
+        offered_s = int(outcomes.intended_ns.max(initial=0)) / _NS_PER_S
+        span_s = max(offered_s, int(outcomes.done_ns.max(initial=0)) / _NS_PER_S)
         fitting = (w for w in _BIN_WIDTHS_S if span_s <= w * (50 if w < 1 else _MOST_BINS))
         width_s = next(fitting, span_s / _MOST_BINS)
-        return cls(width_s, int(span_s / width_s) + 1, TimeAxis.of(span_s))
+        # The last responses, a few ms past the edge, get no bin to themselves.
+        count = max(int(offered_s / width_s) + 1, math.ceil(span_s / width_s - 0.1))
+        return cls(width_s, count, TimeAxis.of(span_s))
 
     @property
     def centres(self) -> list[float]:
@@ -186,17 +172,14 @@ class TimeBins(msgspec.Struct, frozen=True):
         counts = self.counts(instants_ns)
         return points(sums / np.where(counts, counts, np.nan))
 
-    def percentiles(
-        self, instants_ns: Numbers, values: Numbers, ranks: Sequence[float]
-    ) -> list[list[float | None]]:
-        """One list per rank, an entry per bin; None in a bin without values."""
+    def percentiles(self, instants_ns: Numbers, values: Numbers) -> list[list[float | None]]:
+        """One list per entry of ``_PERCENTILES``, one value per bin; None in a bin without values."""
         numbers = self.number(instants_ns)
         order = np.argsort(numbers, kind="stable")
         edges = np.searchsorted(numbers[order], np.arange(1, self.count))
-        rows = [
-            np.percentile(part, ranks) if len(part) else np.full(len(ranks), np.nan)
-            for part in np.split(values[order], edges)
-        ]
+        ranks, nothing = list(_PERCENTILES), np.full(len(_PERCENTILES), np.nan)
+        parts = np.split(values[order], edges)
+        rows = [np.percentile(part, ranks) if len(part) else nothing for part in parts]
         return [points(column) for column in np.transpose(rows)]
 
 
@@ -204,7 +187,7 @@ def _rates_chart(outcomes: Outcomes, bins: TimeBins, summary: Mapping[str, Any])
     offered = bins.counts(outcomes.intended_ns) / bins.width_s
     achieved = bins.counts(outcomes.done_ns[outcomes.done_ns >= 0]) / bins.width_s
     caption = f"Requests by their intended time, responses by their arrival, in each {bins.phrase}."
-    if mode_text(summary) == "closed-loop":
+    if table.mode_text(summary) == "closed-loop":
         caption += " A closed loop offers only what the server can take."
     edges = [bins.axis.at(number * bins.width_s) for number in range(bins.count + 1)]
     style = {"shape": "hv", "hover": "%{y:,.0f}/s"}
@@ -214,22 +197,16 @@ def _rates_chart(outcomes: Outcomes, bins: TimeBins, summary: Mapping[str, Any])
         line("offered", edges, points(offered), "--faint", fill="--faint-fill", **style),
         line("achieved", edges, points(achieved), "--main", **style),
     ]
-    return Chart(
-        name="rates",
-        title="Offered and achieved rate",
-        caption=caption,
-        traces=traces if len(outcomes.intended_ns) else [],
-        x_title=bins.axis.title,
-        y_title="Requests per second",
-        layout={"xaxis": bins.layout},
-    )
+    axes = (bins.axis.title, "Requests per second")
+    shown = traces if len(outcomes.intended_ns) else []
+    return Chart("rates", "Offered and achieved rate", caption, shown, axes, {"xaxis": bins.layout})
 
 
 def _latency_chart(outcomes: Outcomes, bins: TimeBins) -> Chart:
     done = outcomes.done_ns >= 0
     intended_ns = outcomes.intended_ns[done]
     response_ms = (outcomes.done_ns[done] - intended_ns) / 1e6
-    columns = bins.percentiles(intended_ns, response_ms, list(_PERCENTILES))
+    columns = bins.percentiles(intended_ns, response_ms)
     traces = [
         line(f"p{rank}", bins.centres, column, color, hover="%{y:,.4~g} ms")
         for (rank, color), column in zip(_PERCENTILES.items(), columns, strict=True)
@@ -237,17 +214,11 @@ def _latency_chart(outcomes: Outcomes, bins: TimeBins) -> Chart:
     caption = f"From the time a request was meant to go out to the end of its response, by {bins.phrase}."
     missing = len(done) - int(done.sum())
     if missing:
-        caption += f" {count_text(missing)} without a response are not in it."
+        caption += f" {table.count_text(missing)} without a response are not in it."
     steep = len(response_ms) and response_ms.max() > 50 * max(float(np.median(response_ms)), 1e-3)
-    return Chart(
-        name="latency",
-        title="Response time",
-        caption=caption,
-        traces=traces if done.any() else [],
-        x_title=bins.axis.title,
-        y_title="Response time (ms, log scale)" if steep else "Response time (ms)",
-        layout={"xaxis": bins.layout, "yaxis": {"type": "log", "dtick": 1} if steep else {}},
-    )
+    layout = {"xaxis": bins.layout, "yaxis": {"type": "log", "dtick": 1} if steep else {}}
+    axes = (bins.axis.title, "Response time (ms, log scale)" if steep else "Response time (ms)")
+    return Chart("latency", "Response time", caption, traces if done.any() else [], axes, layout)
 
 
 def _errors_chart(outcomes: Outcomes, bins: TimeBins) -> Chart:
@@ -259,18 +230,12 @@ def _errors_chart(outcomes: Outcomes, bins: TimeBins) -> Chart:
     traces = []
     for place, (name, members) in enumerate(groups):
         instants_ns = outcomes.intended_ns[np.isin(outcomes.kind, members)]
-        label = f"{escape(name)} ({count_text(len(instants_ns))})"  # plotly reads markup in names
+        label = f"{escape(name)} ({table.count_text(len(instants_ns))})"  # plotly reads markup in names
         counted = bins.counts(instants_ns).tolist()
         traces.append(bar(label, bins.centres, counted, f"--error-{place}", "%{y:,}"))
-    return Chart(
-        name="errors",
-        title="Errors by kind",
-        caption=f"Requests without a right answer, by their intended time, in each {bins.phrase}.",
-        traces=traces,
-        x_title=bins.axis.title,
-        y_title="Requests",
-        layout={"barmode": "stack", "showlegend": True, "xaxis": bins.layout},
-    )
+    caption = f"Requests without a right answer, by their intended time, in each {bins.phrase}."
+    layout = {"barmode": "stack", "showlegend": True, "xaxis": bins.layout}
+    return Chart("errors", "Errors by kind", caption, traces, (bins.axis.title, "Requests"), layout)
 
 
 # ---- where the response time goes ------------------------------------------------------------------
@@ -308,57 +273,53 @@ class Parts(msgspec.Struct, frozen=True):
         return means
 
 
-def _split_chart(parts: Parts) -> tuple[Chart, str]:
+def _split_chart(parts: Parts) -> Chart:
     known = len(parts.response) > 0
     columns = {f"p{rank}": parts.around(rank) for rank in _PERCENTILES} if known else {}
     traces = []
     for row, (name, color) in enumerate(_PARTS.items()):
         widths = points(np.array([column[row] for column in columns.values()]))
         traces.append(bar(name, widths, list(columns), color, "%{x:,.3~g} ms", orientation="h"))
-    chart = Chart(
-        name="split",
-        title="Where the response time goes",
-        caption="Means over the requests around each percentile of the response time, so that they add up.",
-        traces=traces if known else [],
-        x_title="Time (ms)",
-        y_title="",
-        layout={
-            "barmode": "stack",
-            "hovermode": "y unified",
-            "xaxis": {"showgrid": True},
-            "yaxis": {"autorange": "reversed", "showgrid": False},
-        },
+    caption = (
+        "Mean parts of the requests around each percentile of the response time, so that they add up. "
+        "The rest is network and rendering."
+    )
+    downwards = {"autorange": "reversed", "showgrid": False}
+    layout = {"barmode": "stack", "hovermode": "y unified", "xaxis": {"showgrid": True}, "yaxis": downwards}
+    return Chart(
+        "split",
+        "Where the response time goes",
+        caption,
+        traces if known else [],
+        ("Time (ms)", ""),
+        layout,
+        _split_table(parts) if known else "",
         height=260,
     )
-    return chart, _split_table(parts) if known else ""
 
 
 def _split_table(parts: Parts) -> str:
-    """Each part's own percentiles and mean; the percentiles do not add up, the means do."""
-    columns = ("each on its own", *(f"p{rank}" for rank in _PERCENTILES), "mean")
+    columns = ("part", *(f"p{rank}" for rank in _PERCENTILES), "mean")
     head = "".join(f"<th>{column}</th>" for column in columns)
     rows = []
     for name, values in zip((*_PARTS, "response"), (*parts.split, parts.response), strict=True):
         figures = [*np.percentile(values, list(_PERCENTILES)), values.mean()]
-        cells = "".join(f"<td>{ms_text(float(figure))}</td>" for figure in figures)
+        cells = "".join(f"<td>{table.ms_text(float(figure))}</td>" for figure in figures)
         rows.append(f"<tr><td>{name}</td>{cells}</tr>")
-    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+    note = '<p class="note">Each part by itself: the means add up, percentiles do not.</p>'
+    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>{note}'
 
 
 def _means_chart(parts: Parts, bins: TimeBins) -> Chart:
     traces = []
     for (name, color), values in zip(_PARTS.items(), parts.split, strict=True):
         means = bins.means(parts.intended_ns, values)
-        trace = line(name, bins.centres, means, color, width=0, hover="%{y:,.3~g} ms")
-        traces.append({**trace, "stackgroup": "parts", "fillcolor": color})
+        traces.append(bar(name, bins.centres, means, color, "%{y:,.3~g} ms"))
+    caption = f"Mean parts of the response time, by {bins.phrase} of the intended time."
+    layout = {"barmode": "stack", "bargap": 0, "xaxis": bins.layout}
+    shown = traces if len(parts.response) else []
     return Chart(
-        name="means",
-        title="Where it goes over time",
-        caption=f"Mean parts of the response time, by {bins.phrase} of the intended time.",
-        traces=traces if len(parts.response) else [],
-        x_title=bins.axis.title,
-        y_title="Mean time (ms)",
-        layout={"xaxis": bins.layout},
+        "means", "Where it goes over time", caption, shown, (bins.axis.title, "Mean time (ms)"), layout
     )
 
 
@@ -368,21 +329,17 @@ def _batch_chart(outcomes: Outcomes) -> Chart:
     batches = np.bincount(outcomes.batch_size[told][first])
     requests = np.bincount(outcomes.batch_size[told], minlength=len(batches))
     sizes = np.flatnonzero(batches)
-    shares = [share_text(count, requests.sum()) for count in requests[sizes]]
+    shares = [table.share_text(count, requests.sum()) for count in requests[sizes]]
     hover = "%{y:,} batches of %{x}<br>%{customdata} of the requests<extra></extra>"
     trace = bar("", sizes.tolist(), batches[sizes].tolist(), "--main", hover, customdata=shares)
-    per_batch = number_text(_mean_index(batches))
-    per_request = number_text(_mean_index(requests))
-    return Chart(
-        name="batches",
-        title="Batch sizes",
-        caption=f"{count_text(batches.sum())} batches of {per_batch} rows on average, each counted once. "
-        f"The average request was in a batch of {per_request}.",
-        traces=[trace] if len(sizes) else [],
-        x_title="Batch size (rows)",
-        y_title="Batches",
-        layout={"showlegend": False, "hovermode": "closest"},
+    per_batch, per_request = (table.number_text(_mean_index(weights)) for weights in (batches, requests))
+    caption = (
+        f"{table.count_text(batches.sum())} batches of {per_batch} rows on average, each counted once. "
+        f"The average request was in a batch of {per_request}."
     )
+    layout = {"showlegend": False, "hovermode": "closest"}
+    axes = ("Batch size (rows)", "Batches")
+    return Chart("batches", "Batch sizes", caption, [trace] if len(sizes) else [], axes, layout)
 
 
 def _mean_index(weights: Numbers) -> float:

@@ -64,10 +64,11 @@ def _headline(summary: Mapping[str, Any], *, valid: bool) -> tuple[Level, str]:
     if not valid:
         return "invalid", "Not valid: the load generator did not keep its schedule"
     if failed:
-        return "partial", f"Valid, but {count_text(failed)} requests failed ({share_text(failed, offered)})"
+        what = f"{count_text(failed)} {'request' if failed == 1 else 'requests'}"
+        return "partial", f"Valid, but {what} failed ({share_text(failed, offered)})"
     if mode_text(summary) == "closed-loop":
         return "valid", "Every request succeeded"
-    return "valid", "Valid: the schedule was kept and every request succeeded"
+    return "valid", "Valid: schedule kept, every request succeeded"
 
 
 def mode_text(summary: Mapping[str, Any]) -> str:
@@ -76,7 +77,8 @@ def mode_text(summary: Mapping[str, Any]) -> str:
 
 def summary_table(summary: Mapping[str, Any]) -> RenderableType:
     """The contents of summary.json as a compact table for a terminal of 80 columns."""
-    return Group(_verdict_lines(summary), Text(), _counts(summary), Text(), _durations(summary), Text())
+    parts = (_verdict_lines(summary), _counts(summary), _durations(summary), _batches(summary))
+    return Group(parts[0], Text(), parts[1], Text(), *parts[2:])
 
 
 def _verdict_lines(summary: Mapping[str, Any]) -> Text:
@@ -106,12 +108,10 @@ def _counts(summary: Mapping[str, Any]) -> Table:
         rate_text(summary.get("throughput_per_s")),
         f"{count_text(summary.get('ok'))} ok, {count_text(summary.get('wrong'))} wrong",
     )
-    table.add_row("  errors", count_text(_total(summary)), "", errors_text(summary.get("errors") or {}))
+    errors = summary.get("errors") or {}
+    # A kind of error may come from the server's answer: as Text it is not read as markup.
+    table.add_row("  errors", count_text(sum(errors.values())), "", Text(errors_text(errors)))
     return table
-
-
-def _total(summary: Mapping[str, Any]) -> int:
-    return sum((summary.get("errors") or {}).values())
 
 
 def _durations(summary: Mapping[str, Any]) -> Table:
@@ -127,10 +127,14 @@ def _durations(summary: Mapping[str, Any]) -> Table:
     ):
         figures = summary.get(key) or {}
         table.add_row(f"  {label}", *(ms_text(figures.get(name), unit_ms) for name in PERCENTILES))
-    sizes = summary.get("batch_size") or {}
-    table.add_row("  batch size", number_text(sizes.get("p50")), "", "", "", number_text(sizes.get("max")))
-    table.add_row("  mean", number_text(sizes.get("mean")))
     return table
+
+
+def _batches(summary: Mapping[str, Any]) -> Text:
+    sizes = summary.get("batch_size") or {}
+    mean, middle, largest = (number_text(sizes.get(key)) for key in ("mean", "p50", "max"))
+    known = f"{mean} on average, {middle} at p50, {largest} at most"
+    return Text.assemble(("  batch size  ", "dim"), known if sizes.get("mean") is not None else UNKNOWN)
 
 
 def errors_text(errors: Mapping[str, int]) -> str:

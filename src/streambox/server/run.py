@@ -22,7 +22,7 @@ from streambox.server.routes import Router
 from streambox.serving import Serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from streambox.config import BatcherSection, Config
 
@@ -141,12 +141,25 @@ async def serve(config: Config) -> int:
     Raises LoadFailed, ConfigError, RunFailed when it cannot start.
     """
     _raise_file_limit()
+    starting = asyncio.create_task(_start_and_serve(config))
+    _on_stop_signal(starting.cancel)
+    try:
+        return await starting
+    except asyncio.CancelledError:
+        return 0  # told to stop before it had accepted anything
+
+
+async def _start_and_serve(config: Config) -> int:
     async with Serving(config) as serving, Server(serving) as server:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.stop)
+        _on_stop_signal(server.stop)
         unanswered = await server.stopped()
     return 1 if unanswered else 0
+
+
+def _on_stop_signal(callback: Callable[[], object]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, callback)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -62,14 +62,15 @@ def periodic(
     rng = np.random.default_rng([seed, 1])
     t = np.arange(units)
     sine = amplitude * np.sin(2 * np.pi * t / period) + offset
-    return np.maximum(0, np.floor(sine + rng.uniform(-noise, noise, units))).astype(np.int64)
+    x: Floats = np.maximum(0, np.floor(sine + rng.uniform(-noise, noise, units)))
+    return x.astype(np.int64)
 
 
 def sporadic(units: int, seed: int, *, share: float = 0.03, largest: int = 99) -> Counts:
     """Independent units: with probability *share* a count from U{0..largest}, else 0."""
     busy = np.random.default_rng([seed, 2]).random(units) < share
     size = np.random.default_rng([seed, 3]).integers(0, largest + 1, units)
-    return np.where(busy, size, 0)
+    return np.where(busy, size, 0).astype(np.int64)
 
 
 # ---- bursty --------------------------------------------------------------------------------------
@@ -85,7 +86,7 @@ class BurstShape:
     beat after beat the same way.
 
     The defaults come to a mean of about 1510, a peak of 2.1 times that, and an index of
-    dispersion of about 900 over 1 unit and 2300 over 10, where bursts that are all whole
+    dispersion of about 900 over 1 unit and 2400 over 10, where bursts that are all whole
     would come to 4000.
     """
 

@@ -1,0 +1,482 @@
+"""The load generator against tiny real servers that answer right, wrong, late, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pyarrow.parquet as pq
+import pytest
+import uvloop
+from rich.console import Console
+
+from streambox.cli import main
+from streambox.errors import RunFailed
+from streambox.loadgen.live import make_live_view
+from streambox.loadgen.payload import make_payloads
+from streambox.loadgen.plan import WorkloadOptions, draw_schedule
+from streambox.loadgen.run import Run, RunOptions
+from streambox.loadgen.session import Finished, check_finished, run_load
+from streambox.workload.schedule import Schedule
+from tiny_server import Asked, TinyServer, http, reply, right
+
+SECOND = 1_000_000_000
+MS = 1_000_000
+SHORT = WorkloadOptions(rate_per_s=400, duration_ns=SECOND // 2, arrivals="constant")  # 200 requests
+CONSOLE = Console(quiet=True)
+
+
+def run(server: TinyServer, workload: WorkloadOptions = SHORT, **options) -> Finished:
+    return run_load(workload, RunOptions(target=server.target, **options), "digits", CONSOLE, quiet=True)
+
+
+def ends(finished: Finished) -> dict[str, int]:
+    """How many requests ended how; every offered one is in it."""
+    summary = finished.summary
+    found = {"ok": summary["ok"], **summary["errors"]}
+    assert sum(found.values()) == summary["offered"] == summary["sent"] + summary["unsent"]
+    return {kind: count for kind, count in found.items() if count}
+
+
+# ---- a server that does its work -----------------------------------------------------------------
+
+
+def test_every_request_of_the_schedule_is_sent_once_with_its_own_payload_and_judged_right():
+    with TinyServer() as server:
+        finished = run(server)
+    assert ends(finished) == {"ok": 200}
+    payloads = make_payloads(server.target, "digits", 0)
+    assert sorted(asked.index for asked in server.asked) == list(range(200))
+    for asked in server.asked:
+        sent = payloads.request(int(finished.schedule.payload[asked.index]), asked.index)
+        assert tuple(json.loads(sent.partition(b"\r\n\r\n")[2])["data"]["vector"]) == asked.vector
+
+
+def test_nothing_is_sent_before_its_instant_and_every_stamp_is_in_order():
+    with TinyServer() as server:
+        outcomes = run(server).outcomes
+    assert (outcomes.sent_ns >= outcomes.intended_ns).all()
+    assert (outcomes.done_ns >= outcomes.sent_ns).all()
+
+
+def test_the_replys_batch_facts_are_kept():
+    with TinyServer() as server:
+        outcomes = run(server).outcomes
+    assert set(outcomes.batch_size.tolist()) == {1}
+    assert set(outcomes.wait_ns.tolist()) == {MS // 2}
+    assert set(outcomes.service_ns.tolist()) == {MS // 4}
+
+
+def test_connections_are_kept_and_used_again():
+    with TinyServer() as server:
+        finished = run(server, connections=64)
+    assert ends(finished) == {"ok": 200}
+    assert server.connections <= 64
+
+
+def test_a_workload_that_starts_with_idle_units_is_replayed(tmp_path):
+    """The reference's load generator crashes on it."""
+    path = tmp_path / "x.txt"
+    path.write_text("0 0 30 0 10")
+    workload = WorkloadOptions(workload_file=str(path), time_unit_ns=SECOND // 10)
+    with TinyServer() as server:
+        finished = run(server, workload)
+    assert ends(finished) == {"ok": 40}
+    assert finished.outcomes.sent_ns.min() >= 2 * SECOND // 10
+    assert finished.summary["duration_s"] >= 0.5
+
+
+def test_the_idle_time_of_lap_time_is_kept(tmp_path):
+    """The reference's load generator loses it."""
+    path = tmp_path / "x.txt"
+    path.write_text("20 20")
+    workload = WorkloadOptions(workload_file=str(path), time_unit_ns=SECOND // 10, gap_time=1, lap_time=4)
+    with TinyServer() as server:
+        finished = run(server, workload)
+    sent_ns = finished.outcomes.sent_ns
+    assert (sent_ns[20:] >= SECOND // 2).all()
+    assert finished.summary["duration_s"] >= 1.0
+
+
+# ---- open loop -----------------------------------------------------------------------------------
+
+
+class Stall:
+    """Answers at once, but holds all from number *first* on until number *last* has come."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._first = first
+        self._last = last
+        self._over = asyncio.Event()
+
+    async def __call__(self, asked: Asked) -> bytes:
+        if asked.number >= self._last:
+            self._over.set()
+        if asked.number >= self._first:
+            await self._over.wait()
+        return http(reply(asked))
+
+
+def test_a_stalled_server_does_not_slow_the_schedule_and_its_stall_is_in_the_latencies():
+    """
+    The coordinated-omission test. The reference's load generator waits for each answer, so a
+    stall costs it one slow request; here the server goes on only when those due meanwhile have come.
+    """
+    workload = WorkloadOptions(rate_per_s=200, duration_ns=2 * SECOND, arrivals="constant")
+    with TinyServer(Stall(first=100, last=299)) as server:
+        finished = run(server, workload)
+    assert ends(finished) == {"ok": 400}
+    outcomes = finished.outcomes
+    assert outcomes.intended_ns.tolist() == [k * 5 * MS for k in range(400)]  # nothing slipped
+    held = [asked.index for asked in server.asked[100:299]]
+    # The stall ended after 300 requests had been sent, so not before the instant of the 300th.
+    assert (outcomes.done_ns[held] >= 299 * 5 * MS).all()
+    # More than a tenth of all requests had to wait for 0.7 s, however quick the rest was.
+    assert finished.summary["response_ms"]["p90"] >= 700
+
+
+def test_beyond_the_most_connections_requests_wait_their_turn_and_none_is_lost():
+    with TinyServer() as server:
+        finished = run(server, connections=2)
+    assert ends(finished) == {"ok": 200}
+    assert server.most_at_once <= 2
+
+
+def test_waiting_for_a_connection_is_send_lag():
+    workload = WorkloadOptions(rate_per_s=200, duration_ns=SECOND // 4, arrivals="constant")
+
+    async def slow(asked: Asked) -> bytes:
+        await asyncio.sleep(0.02)
+        return http(reply(asked))
+
+    with TinyServer(slow) as server:
+        finished = run(server, workload, connections=1)
+    assert ends(finished) == {"ok": 50}
+    # 50 answers of 20 ms, one after the other: the last request goes out after 49 of them.
+    assert finished.summary["send_lag_us"]["max"] >= 49 * 20_000 - 49 * 5_000
+    assert finished.summary["verdict"]["status"] == "generator-limited"
+
+
+def test_more_connections_are_opened_when_all_are_busy():
+    together = 60
+
+    workload = WorkloadOptions(rate_per_s=400, duration_ns=together * SECOND // 400, arrivals="constant")
+    with TinyServer(Stall(first=0, last=together - 1)) as server:
+        assert ends(run(server, workload)) == {"ok": together}
+    assert server.connections >= together
+
+
+# ---- wrong answers -------------------------------------------------------------------------------
+
+
+class Crossing:
+    """Answers requests number *first* and *first* + 1 with each other's rows, all others right."""
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+        self._held: Asked | None = None
+        self._both = asyncio.Event()
+
+    async def __call__(self, asked: Asked) -> bytes:
+        if asked.number == self._first:
+            mine, self._held = asked, asked
+            await self._both.wait()
+            return http(reply(mine, answer_to=self._held))
+        if asked.number == self._first + 1:
+            other, self._held = self._held, asked
+            self._both.set()
+            return http(reply(asked, answer_to=other))
+        return http(reply(asked))
+
+
+def test_one_crossed_pair_of_rows_among_many_fails_the_run():
+    with TinyServer(Crossing(first=50)) as server:
+        finished = run(server)
+    assert ends(finished) == {"ok": 198, "wrong": 2}
+    assert finished.summary["wrong"] == 2
+    with pytest.raises(RunFailed, match="2 of 200 answers were wrong"):
+        check_finished(finished.summary, allow_invalid=True)
+
+
+def test_an_answer_under_another_requests_id_is_wrong():
+    async def misnamed(asked: Asked) -> bytes:
+        wrong_id = f"{asked.index + 1:010d}"
+        return http(reply(asked, request_id=wrong_id) if asked.index == 7 else reply(asked))
+
+    with TinyServer(misnamed) as server:
+        assert ends(run(server, check="id")) == {"ok": 199, "wrong": 1}
+
+
+# ---- answers that fail ---------------------------------------------------------------------------
+
+
+def test_http_errors_are_told_apart_by_status_and_the_servers_code():
+    refusal = b'{"error": {"code": "queue_full", "message": "full", "request_id": null}}'
+
+    async def busy(asked: Asked) -> bytes:
+        if asked.index % 10 == 0:
+            return http(refusal, "503 Service Unavailable", "Retry-After: 1\r\n")
+        return http(b"<h1>oops</h1>", "500 Internal") if asked.index % 10 == 1 else await right(asked)
+
+    with TinyServer(busy) as server:
+        finished = run(server)
+    assert ends(finished) == {"ok": 160, "http_503:queue_full": 20, "http_500": 20}
+    assert finished.summary["completed"] == 200
+
+
+def test_requests_without_an_answer_time_out_and_their_neighbours_do_not():
+    async def deaf(asked: Asked) -> bytes:
+        if asked.index in (3, 4, 120):
+            await asyncio.Event().wait()
+        return await right(asked)
+
+    with TinyServer(deaf) as server:
+        finished = run(server, timeout_ns=2 * SECOND)
+    assert ends(finished) == {"ok": 197, "timeout": 3}
+    assert finished.summary["completed"] == 197
+
+
+def test_a_connection_that_is_closed_without_an_answer_is_an_outcome_and_is_replaced():
+    async def rude(asked: Asked) -> bytes | None:
+        return None if asked.index % 4 == 0 else await right(asked)
+
+    with TinyServer(rude) as server:
+        assert ends(run(server)) == {"ok": 150, "reset": 50}
+
+
+def test_half_an_answer_is_none():
+    async def torn(asked: Asked) -> bytes:
+        whole = http(reply(asked), head="Connection: close\r\n")
+        return whole[:-5] if asked.index == 9 else whole
+
+    with TinyServer(torn) as server:
+        assert ends(run(server)) == {"ok": 199, "reset": 1}
+
+
+def test_what_is_not_http_is_a_bad_response():
+    async def garbled(asked: Asked) -> bytes:
+        return b"SSH-2.0-OpenSSH_9.6\r\n" if asked.index == 11 else await right(asked)
+
+    with TinyServer(garbled) as server:
+        assert ends(run(server)) == {"ok": 199, "bad_response": 1}
+
+
+def test_a_server_that_goes_away_midway_leaves_every_request_accounted_for():
+    async def leaving(asked: Asked) -> bytes | None:
+        if asked.number >= 60:
+            await server.stop_listening()
+            return None
+        return await right(asked)
+
+    with TinyServer(leaving) as server:
+        found = ends(run(server, timeout_ns=SECOND))
+    assert found["ok"] == 60
+    others = set(found) - {"ok", "reset", "unsent"}
+    assert others
+    assert all(kind.startswith("connect_failed: ") for kind in others)
+
+
+# ---- answers in other shapes ---------------------------------------------------------------------
+
+
+def test_answers_that_come_byte_by_byte_are_put_together():
+    workload = WorkloadOptions(rate_per_s=100, duration_ns=SECOND // 5, arrivals="constant")
+    with TinyServer(pieces=True) as server:
+        assert ends(run(server, workload)) == {"ok": 20}
+
+
+def test_chunked_answers_are_read():
+    async def chunked(asked: Asked) -> bytes:
+        body = reply(asked)
+        parts = [body[:10], body[10:]]
+        chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+        return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+
+    with TinyServer(chunked) as server:
+        assert ends(run(server)) == {"ok": 200}
+
+
+def test_a_server_that_closes_after_every_answer_is_served_all_the_same():
+    async def closing(asked: Asked) -> bytes:
+        return http(reply(asked), head="Connection: close\r\n")
+
+    with TinyServer(closing) as server:
+        assert ends(run(server)) == {"ok": 200}
+    assert server.connections >= 200
+
+
+def test_any_2xx_will_do_where_nothing_is_to_be_checked():
+    async def bare(asked: Asked) -> bytes:
+        return http(b"", "204 No Content") if asked.index % 2 else http(b"fine", "201 Created")
+
+    with TinyServer(bare) as server:
+        assert ends(run(server, check="none")) == {"ok": 200}
+
+
+# ---- closed loop ---------------------------------------------------------------------------------
+
+
+def test_a_closed_loop_keeps_its_concurrency_and_says_what_it_is():
+    workload = WorkloadOptions(duration_ns=SECOND // 3)
+    with TinyServer() as server:
+        finished = run(server, workload, concurrency=3, duration_ns=workload.duration_ns)
+    assert server.most_at_once <= 3
+    assert ends(finished) == {"ok": len(server.asked)}
+    assert len(server.asked) > 3
+    assert finished.summary["mode"] == "closed-loop"
+    assert finished.summary["schedule_sha256"] is None
+    check_finished(finished.summary, allow_invalid=False)
+
+
+# ---- stopping ------------------------------------------------------------------------------------
+
+
+def start_and_stop(server: TinyServer, behave_stopped, timeout_ns: int = 60 * SECOND):
+    """Run a long schedule on a loop of its own; call *behave_stopped(run)* once 20 requests came."""
+    payloads = make_payloads(server.target, "digits", 0)
+    schedule = draw_schedule(
+        WorkloadOptions(rate_per_s=200, duration_ns=600 * SECOND), "digits", len(payloads)
+    )
+    options = RunOptions(target=server.target, timeout_ns=timeout_ns)
+    replay = Run(schedule, payloads, options, make_live_view(CONSOLE, quiet=True))
+
+    async def play():
+        loop = asyncio.get_running_loop()
+
+        def watch() -> None:
+            server.wait_until_asked(20)
+            loop.call_soon_threadsafe(behave_stopped, replay)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            return await replay()
+        finally:
+            watcher.join()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return schedule, runner.run(play())
+
+
+def test_stopped_once_it_sends_nothing_more_and_collects_what_is_in_flight():
+    async def slow(asked: Asked) -> bytes:
+        await asyncio.sleep(0.1)
+        return http(reply(asked))
+
+    with TinyServer(slow) as server:
+        schedule, outcomes = start_and_stop(server, lambda replay: replay.stop())
+    assert 20 <= len(server.asked) < len(schedule)
+    assert outcomes.sent.sum() == outcomes.ok.sum() == len(server.asked)
+
+
+def test_stopped_twice_it_ends_at_once_and_reports_what_there_is():
+    async def deaf(asked: Asked) -> bytes:
+        if asked.number >= 10:
+            await asyncio.Event().wait()
+        return await right(asked)
+
+    def stop_twice(replay: Run) -> None:
+        replay.stop()
+        replay.stop()
+
+    with TinyServer(deaf) as server:  # a time-out of an hour would outlast the test's own
+        _, outcomes = start_and_stop(server, stop_twice, timeout_ns=3600 * SECOND)
+    assert outcomes.ok.sum() == 10
+    assert outcomes.sent.sum() > 10
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "streambox", "load", *map(str, arguments)]
+
+
+def load(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60)
+
+
+BRIEF = ("--rate", 200, "--duration", "200ms", "--arrivals", "constant", "--allow-invalid")
+
+
+def test_the_command_leaves_four_files_and_prints_the_summary(tmp_path):
+    with TinyServer() as server:
+        done = load("--url", server.target.url, *BRIEF, "--seed", 4, "--json", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["ok"], summary["seed"], summary["mode"]) == (40, 4, "open-loop")
+    schedule = Schedule.from_parquet(tmp_path / "run" / "schedule.parquet")
+    assert schedule.sha256 == summary["schedule_sha256"]
+    outcomes = pq.read_table(tmp_path / "run" / "outcomes.parquet")
+    assert outcomes["intended_ns"].to_pylist() == schedule.intended_ns.tolist()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert summary["schedule_sha256"][:12] in page
+
+
+def test_where_and_what_come_from_the_configuration(tmp_path):
+    with TinyServer() as server:
+        section = f"{{host: {server.target.host}, port: {server.target.port}, path: /api/batcher, seed: 7}}"
+        (tmp_path / "c.yaml").write_text(f"load_generator: {section}\n")
+        done = load("--config", tmp_path / "c.yaml", *BRIEF, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["seed"] == 7
+
+
+def test_the_command_fails_on_a_crossed_answer_even_if_invalid_runs_are_allowed():
+    with TinyServer(Crossing(first=5)) as server:
+        done = load("--url", server.target.url, *BRIEF, "--quiet")
+    assert done.returncode == 1
+    assert "2 of 40 answers were wrong" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_port_is_one_line_and_exit_code_1():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        done = load("--url", f"http://127.0.0.1:{unused.getsockname()[1]}/", *BRIEF, "--quiet")
+    assert done.returncode == 1
+    assert "cannot connect" in done.stderr
+    assert "refused" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--rate", 5, "--concurrency", 2), "exclude each other"),
+        (("--url", "https://x/"), "only http://"),
+        (("--workload-file", "/no/such/file"), "no such workload file"),
+        (("--timeout", "10"), "has no unit"),
+        (("--gap-time", 0, "--len", 5), "gap_time is 0"),
+        (("--rate", 0), "rate"),
+        (("--out", "/dev/null/x", "--rate", 1), "cannot be written"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_and_says_why(arguments, named, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["streambox", "load", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert named in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_a_run_early_with_a_report(tmp_path):
+    with TinyServer() as server:
+        long = ("--rate", 200, "--duration", "10m", "--allow-invalid", "--quiet")
+        process = subprocess.Popen(command("--url", server.target.url, *long, "--out", tmp_path / "run"))
+        try:
+            server.wait_until_asked(20)
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["sent"] == summary["ok"] == len(server.asked)
+    assert summary["wrong"] == 0

@@ -1,0 +1,166 @@
+"""Clocks: the virtual one in full; the loop's on a real loop, for its order and its errors, not its speed."""
+
+import asyncio
+
+import pytest
+
+from streambox.clock import Alarm, LoopClock, Timer, VirtualClock
+
+
+@pytest.fixture
+def clock():
+    return VirtualClock()
+
+
+@pytest.fixture
+def fired():
+    return []
+
+
+# ---- virtual -------------------------------------------------------------------------------------
+
+
+def test_it_moves_only_when_told_to(clock):
+    assert clock.now_ns() == 0
+    clock.advance(5)
+    clock.advance(2)
+    assert clock.now_ns() == 7
+    assert VirtualClock(100).now_ns() == 100
+
+
+def test_timers_fire_in_the_order_of_their_instants_each_at_its_own(clock, fired):
+    for when_ns in (30, 10, 20):
+        clock.call_at(when_ns, lambda: fired.append(clock.now_ns()))
+    clock.advance(25)
+    assert (fired, clock.now_ns()) == ([10, 20], 25)
+    clock.advance(5)
+    assert fired == [10, 20, 30]
+
+
+def test_timers_of_one_instant_fire_in_the_order_they_were_set(clock, fired):
+    for name in "abc":
+        clock.call_at(10, lambda name=name: fired.append(name))
+    clock.advance(10)
+    assert fired == ["a", "b", "c"]
+
+
+def test_a_cancelled_timer_does_not_fire_and_is_not_due(clock, fired):
+    timer = clock.call_at(10, lambda: fired.append("cancelled"))
+    clock.call_at(20, lambda: fired.append("kept"))
+    timer.cancel()
+    timer.cancel()
+    assert clock.next_ns() == 20
+    clock.advance(20)
+    assert (fired, clock.next_ns()) == (["kept"], None)
+
+
+def test_a_timer_may_set_and_cancel_others(clock, fired):
+    later = clock.call_at(20, lambda: fired.append("never"))
+
+    def first():
+        fired.append("first")
+        later.cancel()
+        clock.call_at(15, lambda: fired.append("second"))
+
+    clock.call_at(10, first)
+    clock.advance(30)
+    assert fired == ["first", "second"]
+
+
+def test_an_instant_that_has_passed_fires_at_the_next_move_without_turning_time_back(clock, fired):
+    clock.advance(50)
+    clock.call_at(10, lambda: fired.append(clock.now_ns()))
+    assert fired == []
+    clock.advance(0)
+    assert fired == [50]
+
+
+# ---- the loop's ----------------------------------------------------------------------------------
+
+
+def on_a_loop(scenario, *, without_alarm, monkeypatch):
+    """Run *scenario(clock, done)* until it calls ``done()``."""
+    if without_alarm:
+        monkeypatch.setattr(Alarm, "create", classmethod(lambda cls: None))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        faults = []
+        loop.set_exception_handler(lambda _, context: faults.append(context.get("exception")))
+        clock, finished = LoopClock(loop), asyncio.Event()
+        scenario(clock, finished.set)
+        await finished.wait()
+        clock.close()
+        return faults
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(params=[False, True], ids=["timerfd", "the loop's own timers"])
+def play(request, monkeypatch):
+    return lambda scenario: on_a_loop(scenario, without_alarm=request.param, monkeypatch=monkeypatch)
+
+
+def test_no_timer_fires_before_its_instant_and_all_in_order(play, fired):
+    def scenario(clock, done):
+        start_ns = clock.now_ns()
+        for offset_us in (3000, 1000, 2000):
+            due_ns = start_ns + offset_us * 1000
+            clock.call_at(due_ns, lambda o=offset_us, d=due_ns: fired.append((o, clock.now_ns() >= d)))
+        clock.call_at(start_ns + 4_000_000, done)
+
+    play(scenario)
+    assert fired == [(1000, True), (2000, True), (3000, True)]
+
+
+def test_a_timer_set_by_a_timer_fires_also_when_it_is_sooner_than_those_waiting(play, fired):
+    def scenario(clock, done):
+        now_ns = clock.now_ns()
+
+        def first():
+            fired.append("first")
+            clock.call_at(clock.now_ns(), lambda: fired.append("second"))
+
+        clock.call_at(now_ns + 20_000_000, lambda: (fired.append("third"), done()))
+        clock.call_at(now_ns, first)
+
+    play(scenario)
+    assert fired == ["first", "second", "third"]
+
+
+def test_a_cancelled_timer_stays_silent(play, fired):
+    def scenario(clock, done):
+        timer = clock.call_at(clock.now_ns() + 1_000_000, lambda: fired.append("cancelled"))
+        clock.call_at(clock.now_ns() + 2_000_000, done)
+        timer.cancel()
+
+    play(scenario)
+    assert fired == []
+
+
+def test_a_timer_that_raises_does_not_take_the_others_with_it(play, fired):
+    def broken():
+        raise ZeroDivisionError
+
+    def scenario(clock, done):
+        clock.call_at(clock.now_ns(), broken)
+        clock.call_at(clock.now_ns() + 1_000_000, lambda: (fired.append("after"), done()))
+
+    faults = play(scenario)
+    assert fired == ["after"]
+    assert [type(fault) for fault in faults] == [ZeroDivisionError]
+
+
+def test_a_closed_clock_leaves_nothing_on_the_loop(play):
+    def scenario(clock, done):
+        clock.call_at(clock.now_ns() + 10**15, done)
+        clock.close()
+        clock.close()
+        done()
+
+    assert play(scenario) == []
+
+
+def test_a_timer_knows_its_instant():
+    timer = Timer(5, print)
+    assert (timer.when_ns, timer.cancelled) == (5, False)

@@ -1,0 +1,98 @@
+"""From counts and rates to instants, with fixed seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streambox.errors import UsageError
+from streambox.workload.arrivals import MOST_REQUESTS, arrivals_at_rate, arrivals_in_units
+
+SECOND = 1_000_000_000
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@given(st.lists(st.integers(0, 40), max_size=30), st.integers(1_000, 10**10), st.integers(0, 2**32))
+def test_every_unit_gets_exactly_its_count_in_order(counts, unit_ns, seed):
+    instants = arrivals_in_units(counts, unit_ns, rng(seed))
+    assert instants.dtype == np.int64
+    assert (np.diff(instants) >= 0).all()
+    assert np.bincount(instants // unit_ns, minlength=len(counts)).tolist() == counts
+
+
+def test_idle_units_stay_idle():
+    """The reference's load generator loses the idle time of ``lap_time``."""
+    instants = arrivals_in_units([3, 0, 0, 0, 0, 2], SECOND, rng())
+    assert (instants[:3] < SECOND).all()
+    assert (instants[3:] >= 5 * SECOND).all()
+
+
+def test_leading_idle_units_are_no_trouble():
+    """The reference's load generator crashes on a workload that starts with 0."""
+    assert (arrivals_in_units([0, 0, 4], SECOND, rng()) >= 2 * SECOND).all()
+    assert len(arrivals_in_units([0, 0], SECOND, rng())) == 0
+
+
+def test_no_arrival_is_pinned_to_the_edge_of_its_unit():
+    """The reference's load generator sends one request of every unit exactly at its edge."""
+    position = arrivals_in_units([1] * 20_000, SECOND, rng(1)) % SECOND
+    assert np.unique(position).size > 19_900
+    tenths, _ = np.histogram(position, bins=10, range=(0, SECOND))
+    chi_square = ((tenths - 2000) ** 2 / 2000).sum()
+    assert chi_square < 27.9  # the 99.9 % point with nine degrees of freedom
+
+
+def test_within_a_unit_gaps_are_those_of_a_poisson_process():
+    """Given their number, Poisson arrivals are uniform: a gap has mean 1/(n+1) and CV near 1."""
+    gaps = np.diff(arrivals_in_units([20_000], SECOND, rng(2)))
+    assert gaps.mean() == pytest.approx(SECOND / 20_001, rel=0.01)
+    assert gaps.std() / gaps.mean() == pytest.approx(1, abs=0.03)
+
+
+def test_poisson_arrivals_have_the_rate_the_spread_and_no_memory():
+    instants = arrivals_at_rate(1000, 100 * SECOND, "poisson", rng(3))
+    gaps = np.diff(instants) / SECOND
+    assert len(instants) == pytest.approx(100_000, abs=4 * np.sqrt(100_000))
+    assert gaps.std() / gaps.mean() == pytest.approx(1, abs=0.02)
+    assert np.corrcoef(gaps[:-1], gaps[1:])[0, 1] == pytest.approx(0, abs=0.02)
+    per_second = np.bincount(instants // SECOND)
+    assert per_second.var() / per_second.mean() == pytest.approx(1, abs=0.5)
+    # Kolmogorov–Smirnov against the exponential distribution, at the 99.9 % point.
+    ordered = np.sort(gaps)
+    exact = 1 - np.exp(-ordered * 1000)
+    steps = np.arange(1, len(ordered) + 1) / len(ordered)
+    assert np.abs(steps - exact).max() < 1.95 / np.sqrt(len(ordered))
+
+
+def test_constant_arrivals_are_evenly_spaced_from_zero():
+    instants = arrivals_at_rate(250, 2 * SECOND, "constant", rng())
+    assert instants.tolist() == [k * 4_000_000 for k in range(500)]
+
+
+def test_a_constant_rate_does_not_drift_where_a_gap_is_no_whole_number_of_ns():
+    instants = arrivals_at_rate(3, 1000 * SECOND, "constant", rng())
+    assert len(instants) == 3000
+    assert int(instants[-1]) == pytest.approx(2999 * SECOND / 3, abs=2)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused(rate):
+    with pytest.raises(UsageError, match="rate"):
+        arrivals_at_rate(rate, SECOND, "poisson", rng())
+
+
+def test_a_run_of_no_length_is_refused():
+    with pytest.raises(UsageError, match="duration"):
+        arrivals_at_rate(10, 0, "poisson", rng())
+
+
+def test_more_requests_than_memory_holds_are_refused_before_they_are_drawn():
+    with pytest.raises(UsageError, match="scale it down"):
+        arrivals_in_units([MOST_REQUESTS, 1], SECOND, rng())
+    with pytest.raises(UsageError, match="scale it down"):
+        arrivals_at_rate(1e8, 3600 * SECOND, "constant", rng())
