@@ -79,6 +79,20 @@ class Outcomes:
         counts = np.bincount(self.kind, minlength=len(self.kinds))
         return {kind: int(counts[index]) for index, kind in enumerate(self.kinds) if index and counts[index]}
 
+    def apportion_waits(self) -> None:
+        """
+        Turn each ``wait_ns`` from its batch's into the request's own.
+
+        A reply tells how long the oldest request of its batch waited. A request that was
+        sent later than the first one of the same batch waited that much less.
+        """
+        known = np.flatnonzero((self.batch_id >= 0) & (self.wait_ns >= 0) & self.sent)
+        batches, batch = np.unique(self.batch_id[known], return_inverse=True)
+        first_sent_ns = np.full(len(batches), np.iinfo(np.int64).max)
+        np.minimum.at(first_sent_ns, batch, self.sent_ns[known])
+        later_ns = self.sent_ns[known] - first_sent_ns[batch]
+        self.wait_ns[known] = np.maximum(0, self.wait_ns[known] - later_ns)
+
     def first(self, count: int) -> Outcomes:
         """The entries of the first *count* requests, as views."""
         part = Outcomes(self.intended_ns[:count], self.kinds)

@@ -84,7 +84,9 @@ class Run:
             await self._sender.close()
             clock.close()
             self._view.stop()
-        return recorder.outcomes.first(self._offered())
+        outcomes = recorder.outcomes.first(self._offered())
+        outcomes.apportion_waits()
+        return outcomes
 
     def stop(self) -> None:
         if self._stopping:
