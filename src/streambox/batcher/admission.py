@@ -39,8 +39,8 @@ class Admission:
             )
         if request.rows > self.max_rows:
             return BadRequest(
-                f"{request.rows} rows exceed the maximum batch size of model {self.model!r}, {self.max_rows}: "
-                "send fewer rows per request"
+                f"{request.rows} rows exceed the maximum batch size of model {self.model!r}, {self.max_rows}"
+                ": send fewer rows per request"
             )
         return None
 

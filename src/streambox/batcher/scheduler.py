@@ -271,11 +271,13 @@ class Scheduler:
         if isinstance(result, BatchResult):
             served.counters.service_ns.observe(result.service_ns)
             served.service_ns += 0.2 * (result.service_ns - served.service_ns)
+            self._refill(served)  # first: the worker would idle while all the answers are rendered
+            settle(batch, result)
         else:
             log.warning("batch failed", model=batch.model, batch=batch.id, size=batch.size, cause=str(result))
-        served.retries.extend(settle(batch, result))
+            served.retries.extend(settle(batch, result))
+            self._refill(served)
         batch.release()
-        self._refill(served)
         self._check_idle()
 
     def _refill(self, served: ServedModel) -> None:
