@@ -209,9 +209,24 @@ def _read(path: Path) -> str:
         raise ConfigError(f"cannot be read: {error}") from None
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML's safe loader, which takes the last of two equal keys in silence; this one does not."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if isinstance(key, str) and key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key if isinstance(key, str) else id(key_node))
+        return super().construct_mapping(node, deep)
+
+
 def _parse_yaml(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _UniqueKeys)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
@@ -318,6 +333,20 @@ def _unknown_key(key: str, path: str, known: set[str]) -> ConfigError:
     return ConfigError(f"unknown key {path!r}: {hint}")
 
 
+_POSITIVE: Final = (
+    "max_batch_size",
+    "max_queue_size",
+    "request_timeout",
+    "json_body_limit",
+    "binary_body_limit",
+    "header_limit",
+    "header_timeout",
+    "body_timeout",
+    "idle_timeout",
+    "max_buffered_bytes",
+)
+
+
 def _check_values(config: Config) -> None:
     for name in ("gin", "batcher", "load_generator"):
         value = getattr(config, name).port
@@ -325,7 +354,7 @@ def _check_values(config: Config) -> None:
             raise ConfigError(f"{name}.port: {value} is not a port, 0 to 65535")
     if not all(config.batcher.class_.partition(":")):
         raise ConfigError(f"batcher.class: {config.batcher.class_!r} must read 'module:Class'")
-    _check_positive("batcher", config.batcher, ("max_batch_size", "max_queue_size", "request_timeout"))
+    _check_positive("batcher", config.batcher, _POSITIVE)
     for name, model in (config.models or {}).items():
         where = f"models.{name}"
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):

@@ -24,7 +24,7 @@ from streambox.batcher.request import PendingRequest
 from streambox.batcher.scheduler import Scheduler, ServedModel
 from streambox.clock import LoopClock
 from streambox.config import Config, ModelSection
-from streambox.errors import BadRequest, ConfigError, Draining, ModelUnavailable, StreamBoxError, UnknownModel
+from streambox.errors import BadRequest, ConfigError, Draining, UnknownModel
 from streambox.executor.base import BatchError, BatchErrorKind, LoadFailed, ModelSpec, TensorSpec
 from streambox.executor.options import WorkerOptions
 from streambox.executor.process import WorkerExecutor
@@ -132,6 +132,8 @@ class Serving:
 
     def set_batch_size(self, rows: int, model: str | None = None) -> None:
         """Change the maximum batch size, of one model or of all; a model's own cap still holds."""
+        if rows < 1:
+            raise ValueError(f"the maximum batch size is at least 1 row, got {rows}")
         for served in [self.models[model]] if model is not None else self.models.values():
             cap = served.spec.max_rows
             size = rows if cap is None else min(rows, cap)
@@ -151,7 +153,7 @@ class Serving:
             async with asyncio.timeout(timeout_s):
                 await idle.wait()
         except TimeoutError:
-            return self._fail_all(Draining("the server shut down before the request could be answered"))
+            return self._fail_all()
         return 0
 
     # ---- models ----------------------------------------------------------------------------------
@@ -205,11 +207,14 @@ class Serving:
         served = self.models[name]
         try:
             served.spec = await served.executor.load()
+            cap = served.spec.max_rows
+            if cap is not None and cap < served.admission.max_rows:
+                self.set_batch_size(cap, name)
         except LoadFailed as error:
             log.error("model failed to load", model=name, cause=str(error))
             served.admission.fail(str(error))
             self.clock.call_at(self.clock.now_ns() + _RETRY_LOAD_NS, served.admission.open)
-            self.scheduler.model_failed(name, ModelUnavailable(str(error)))
+            self.scheduler.model_failed(name, str(error))
         else:
             log.info("model ready", model=name, platform=served.spec.platform)
             self.scheduler.model_ready(name)
@@ -241,13 +246,16 @@ class Serving:
         request.signature = signature(served.spec, arrays)
         return request, answer
 
-    def _fail_all(self, error: StreamBoxError) -> int:
-        failed = 0
-        for served in self.models.values():
-            failed += sum(request.finish(error) for request in served.expiry.unfinished())
-        return failed
+    def _fail_all(self) -> int:
+        """End what is still unfinished; returns how many requests that were."""
+        why = "the server shut down before the request could be answered"
+        unfinished = [request for served in self.models.values() for request in served.expiry.unfinished()]
+        return sum(request.finish(Draining(why)) for request in unfinished)
 
     async def _close(self) -> None:
+        for served in self.models.values():
+            served.admission.drain()
+        self._fail_all()
         for task in list(self._loads.values()):
             task.cancel()
         await asyncio.gather(*self._loads.values(), return_exceptions=True)

@@ -226,3 +226,14 @@ def test_a_fault_in_a_file_names_the_file(tmp_path, content, message):
     with pytest.raises(ConfigError) as caught:
         load_config(file)
     assert str(caught.value).startswith(f"{file}: {message}")
+
+
+def test_a_key_given_twice_is_an_error_that_names_line_and_key() -> None:
+    with pytest.raises(ConfigError, match="line 2: .*'port' is given twice"):
+        parse_config("batcher:\n  {port: 1, port: 2}\n")
+
+
+@pytest.mark.parametrize("key", ["header_timeout: 0s", "json_body_limit: 0B", "max_buffered_bytes: 0B"])
+def test_a_limit_of_nothing_would_serve_nobody(key: str) -> None:
+    with pytest.raises(ConfigError, match="must be at least 1"):
+        parse_config(f"batcher: {{{key}}}")

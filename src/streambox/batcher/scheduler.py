@@ -20,7 +20,7 @@ from streambox.batcher.expiry import Expiry
 from streambox.batcher.policy import SlotView
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
-from streambox.errors import DeadlineExceeded, Refused, StreamBoxError
+from streambox.errors import DeadlineExceeded, ModelUnavailable, Refused, StreamBoxError
 from streambox.executor.base import BatchError, BatchResult, RowErrors
 
 if TYPE_CHECKING:
@@ -160,10 +160,10 @@ class Scheduler:
         served.admission.open()
         self._refill(served)
 
-    def model_failed(self, name: str, error: StreamBoxError) -> None:
+    def model_failed(self, name: str, reason: str) -> None:
         """A lazy model could not be loaded: fail what waits for it. A later request tries again."""
         for request in self._served[name].expiry.unfinished():
-            request.finish(error)
+            request.finish(ModelUnavailable(reason))
         self._check_idle()
 
     def drain(self) -> None:

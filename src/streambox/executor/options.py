@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from streambox.executor.base import TensorSpec  # noqa: TC001 - msgspec reads it
+from streambox.executor.base import TensorSpec
 
 _NS_PER_S = 1_000_000_000
 

@@ -22,8 +22,8 @@ import msgspec
 import numpy as np
 
 from streambox.errors import StreamBoxError
-from streambox.executor.base import BatchErrorKind, ModelSpec  # noqa: TC001 - msgspec reads them
-from streambox.executor.options import WorkerOptions  # noqa: TC001
+from streambox.executor.base import BatchErrorKind, ModelSpec
+from streambox.executor.options import WorkerOptions
 from streambox.protocol.datatypes import NAME_BY_NUMPY, NUMPY_BY_NAME
 
 if TYPE_CHECKING:

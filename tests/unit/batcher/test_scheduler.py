@@ -5,7 +5,7 @@ import structlog
 
 from streambox.batcher import FlushReason, Scheduler, SlotView, State, StreamBoxBatcher
 from streambox.clock import VirtualClock
-from streambox.errors import ModelUnavailable, QueueFull
+from streambox.errors import QueueFull
 from streambox.executor.base import BatchResult, RowErrors
 from virtual import BROKEN, DIED, HOPELESS, MS, Bench, run, states
 
@@ -402,7 +402,7 @@ def test_a_lazy_model_that_cannot_be_loaded_fails_who_waits_and_may_be_tried_aga
     bench = Bench(ready=False)
     first = bench.submit()
     bench.served["m"].admission.fail("disk full")
-    bench.scheduler.model_failed("m", ModelUnavailable("disk full"))
+    bench.scheduler.model_failed("m", "disk full")
     assert (first.state, first.error.status) == (State.FAILED, 503)
     assert bench.refused().code == "model_unavailable"
 

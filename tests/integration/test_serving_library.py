@@ -1,0 +1,108 @@
+"""The system as a library: what its caller sees when things end early."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streambox.config import parse_config
+from streambox.errors import BadRequest, DeadlineExceeded, Draining, UnknownModel
+from streambox.serving import Serving
+
+MODELS = """
+models:
+  double:
+    executor: python
+    callable: "null_model:double"
+    inputs: [{name: vector, datatype: FP32, shape: [-1, 4]}]
+    outputs: [{name: output, datatype: FP32, shape: [-1, 4]}]
+    time_window: 60s
+    max_batch_size: 4
+"""
+FOLDER = str(Path(__file__).parents[2] / "benchmarks")
+ROWS = np.arange(4, dtype=np.float32).reshape(1, 4)
+
+
+def serving() -> Serving:
+    return Serving(parse_config(MODELS, folder=FOLDER))
+
+
+def test_callers_share_a_batch_and_each_gets_its_own_rows() -> None:
+    async def scenario() -> list[float]:
+        async with serving() as system:
+            calls = (system.infer("double", {"vector": ROWS + i}) for i in range(4))
+            answers = await asyncio.gather(*calls)
+            assert system.models["double"].counters.flushes == {"batchsize": 1}
+            return [float(answer["output"][0, 0]) for answer in answers]
+
+    assert asyncio.run(scenario()) == [0, 2, 4, 6]
+
+
+def test_a_request_in_flight_when_the_system_closes_is_failed_not_forgotten() -> None:
+    async def scenario() -> None:
+        async with serving() as system:
+            waiting = asyncio.create_task(system.infer("double", {"vector": ROWS}))
+            await asyncio.sleep(0)
+            assert system.scheduler.in_flight == 1
+        with pytest.raises(Draining):
+            await waiting
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_caller_leaves_the_queue() -> None:
+    async def scenario() -> None:
+        async with serving() as system:
+            waiting = asyncio.create_task(system.infer("double", {"vector": ROWS}))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert system.scheduler.in_flight == 0
+            assert system.models["double"].counters.cancelled == 1
+
+    asyncio.run(scenario())
+
+
+def test_the_callers_own_deadline_ends_the_wait() -> None:
+    async def scenario() -> None:
+        async with serving() as system:
+            with pytest.raises(DeadlineExceeded, match="1 ms passed while it waited"):
+                await system.infer("double", {"vector": ROWS}, timeout_ns=1_000_000)
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_size_below_one_changes_nothing() -> None:
+    async def scenario() -> None:
+        async with serving() as system:
+            with pytest.raises(ValueError, match="at least 1 row"):
+                system.set_batch_size(0)
+            system.set_batch_size(1)
+            answer = await system.infer("double", {"vector": ROWS})
+            assert answer["output"].tolist() == [[0, 2, 4, 6]]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "error", "says"),
+    [
+        ("doble", {"vector": ROWS}, UnknownModel, "there are double"),
+        ("double", {}, BadRequest, "'vector' is missing"),
+        ("double", {"vector": ROWS, "more": ROWS}, BadRequest, "unexpected input 'more'"),
+        ("double", {"vector": ROWS[:, :3]}, BadRequest, r"shape \(1, 3\)"),
+        ("double", {"vector": ROWS[:0]}, BadRequest, r"shape \(0, 4\)"),
+        ("double", {"vector": np.repeat(ROWS, 5, axis=0)}, BadRequest, "5 rows exceed"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(model: str, inputs: dict, error: type, says: str) -> None:
+    async def scenario() -> None:
+        async with serving() as system:
+            with pytest.raises(error, match=says):
+                await system.infer(model, inputs)
+
+    asyncio.run(scenario())
