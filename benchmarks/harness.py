@@ -31,30 +31,76 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Side:
-    """A server under measurement; ``ready``: where to GET readiness, else a post must succeed."""
+    """
+    A server under measurement.
+
+    ``ready``: where to GET readiness, else a post must succeed. ``scratch``: its folder, removed after it.
+    """
 
     name: str
     command: list[str]
     port: int
     path: str
     ready: str = ""
+    scratch: str = ""
 
 
 @contextlib.contextmanager
 def running(side: Side) -> Iterator[subprocess.Popen[bytes]]:
-    """*side* up and answering; ended by SIGTERM to its own process group, then SIGKILL."""
+    """*side* up and answering; afterwards it and all that it started have ended."""
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(side.command, stdout=log, stderr=log, start_new_session=True)
         try:
-            _await_answer(side, process, log)
-            yield process
+            with ending(
+                subprocess.Popen(side.command, stdout=log, stderr=log, start_new_session=True)
+            ) as process:
+                _await_answer(side, process, log)
+                yield process
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            if side.scratch:
+                shutil.rmtree(side.scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def ending(process: subprocess.Popen[Any], by: int = signal.SIGTERM) -> Iterator[subprocess.Popen[Any]]:
+    """*process*, ended *by* that signal; after 10 s, or if interrupted meanwhile, killed with its tree."""
+    try:
+        yield process
+    finally:
+        tree = _births(process.pid) if process.poll() is None else {}
+        try:
+            process.send_signal(by)
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            tree |= _births(process.pid)
+        finally:
+            _kill(tree)
+            process.wait()
+
+
+def _kill(tree: dict[int, int]) -> None:
+    """SIGKILL to those of *tree* that live; a number that is another process's by now is left alone."""
+    for pid, born in tree.items():
+        with contextlib.suppress(OSError):
+            if _birth(pid) == born:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _births(pid: int) -> dict[int, int]:
+    found = {}
+    for member in _tree(pid):
+        with contextlib.suppress(OSError):
+            found[member] = _birth(member)
+    return found
+
+
+def _birth(pid: int) -> int:
+    """When *pid* started, in ticks since boot. Raises OSError."""
+    return int(_stat(pid)[19])
+
+
+def _stat(pid: int) -> list[str]:
+    """``/proc/PID/stat`` from its third field on. Raises OSError."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _await_answer(side: Side, process: subprocess.Popen[bytes], log: Any) -> None:
@@ -83,13 +129,34 @@ def ask(side: Side, body: str = NULL_BODY) -> tuple[int, Any]:
 
 def get(side: Side, path: str) -> tuple[int, Any]:
     """Status and decoded reply of a GET."""
+    status, content = _fetch(side, path)
+    return status, json.loads(content)
+
+
+def _fetch(side: Side, path: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", side.port, timeout=10)
     try:
         connection.request("GET", path)
         reply = connection.getresponse()
-        return reply.status, json.loads(reply.read())
+        return reply.status, reply.read()
     finally:
         connection.close()
+
+
+def check_null(side: Side) -> dict[str, Any]:
+    """The reply to one request of the null model, which has to be the right one."""
+    status, reply = ask(side)
+    if status != 200 or reply["output"] != [2, 4, 6, 8] or reply["request_id"] != "0":
+        sys.exit(f"{side.name} answers wrongly: {status} {reply}")
+    return reply
+
+
+def batches(side: Side) -> tuple[float, float] | None:
+    """Rows and batches since its start, by its own /metrics; None where it tells none."""
+    status, page = _fetch(side, "/metrics")
+    pattern = r"^\w*batch_size\w*_{}\{{.*\}} (\S+)$"
+    found = [re.search(pattern.format(kind), page.decode(), re.MULTILINE) for kind in ("sum", "count")]
+    return (float(found[0][1]), float(found[1][1])) if status == 200 and all(found) else None
 
 
 def cpu_seconds(pid: int) -> float:
@@ -97,7 +164,7 @@ def cpu_seconds(pid: int) -> float:
     total = 0.0
     for member in _tree(pid):
         with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            fields = _stat(member)
             total += (int(fields[11]) + int(fields[12])) / _TICKS
     return total
 
@@ -117,29 +184,28 @@ class WrkResult:
     p50_ms: float
     p99_ms: float
     requests: int
-    faults: str
 
 
 def wrk(side: Side, seconds: float, connections: int = 64, body: str = NULL_BODY) -> WrkResult:
-    """``wrk -t1`` with the issue's request; ``faults`` is empty when every answer was 2xx."""
+    """``wrk -t1`` with the null model's request; ends the run unless every answer was 2xx."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(
             f"wrk.method='POST'\nwrk.body='{body}'\nwrk.headers['Content-Type']='application/json'\n"
         )
         script.flush()
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}", "--latency", "-s", script.name]
-        out = subprocess.run(
-            [*command, f"http://127.0.0.1:{side.port}{side.path}"], capture_output=True, text=True, check=True
-        ).stdout
-    faults = " ".join(
-        line.strip() for line in out.splitlines() if "Non-2xx" in line or "Socket errors" in line
-    )
+        done = subprocess.run(
+            [*command, f"http://127.0.0.1:{side.port}{side.path}"], capture_output=True, text=True
+        )
+    out = done.stdout
+    faults = [line.strip() for line in out.splitlines() if "Non-2xx" in line or "Socket errors" in line]
+    if done.returncode or faults or " 0 requests in" in out:
+        sys.exit(f"{side.name} under wrk: {' '.join(faults) or done.stderr.strip() or 'no answers'}")
     return WrkResult(
         float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]),
         _wrk_ms(out, "50%"),
         _wrk_ms(out, "99%"),
         int(re.search(r"(\d+) requests in", out)[1]),
-        faults,
     )
 
 
@@ -175,7 +241,13 @@ def mosec() -> Side:
     scratch = tempfile.mkdtemp(prefix="mosec-")
     script = str(HERE / "peers" / "mosec_null.py")
     command = [python, script, "--address", "127.0.0.1", "--port", str(port), "--path", f"{scratch}/ipc"]
-    return Side("Mosec", command, port, "/inference")
+    return Side("Mosec", command, port, "/inference", scratch=scratch)
+
+
+def litserve() -> Side:
+    port = free_port()
+    command = [peer_python("litserve"), str(HERE / "peers" / "litserve_null.py"), "--port", str(port)]
+    return Side("LitServe", command, port, "/predict")
 
 
 def peer_python(name: str) -> str:
@@ -193,27 +265,36 @@ def peer_python(name: str) -> str:
     return str(python)
 
 
-def nginx_side(reply: str) -> tuple[Side, tempfile.TemporaryDirectory[str]] | None:
+def nginx(reply: str) -> Side | None:
     """A static 200 of *reply*, the ceiling for any server here; None where nginx is not installed."""
-    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    binary = nginx_binary()
     if binary is None:
         return None
-    folder = tempfile.TemporaryDirectory(prefix="nginx-")
+    folder = tempfile.mkdtemp(prefix="nginx-")
     port = free_port()
-    paths = " ".join(f"{kind}_temp_path {folder.name}/{kind};" for kind in _NGINX_PATHS)
-    config = Path(folder.name, "nginx.conf")
+    paths = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in _NGINX_PATHS)
+    config = Path(folder, "nginx.conf")
     config.write_text(
-        f"daemon off; worker_processes 1; pid {folder.name}/pid; error_log {folder.name}/error.log;"
+        f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;"
         "events { worker_connections 4096; }"
         f"http {{ access_log off; keepalive_requests 1000000000; {paths}"
-        f"server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 '{reply}'; }} }} }}"
+        f"server {{ listen 127.0.0.1:{port} backlog=4096; default_type application/json;"
+        f" location / {{ return 200 '{reply}'; }} }} }}"
     )
-    return Side(
-        "nginx static", [binary, "-c", str(config), "-e", f"{folder.name}/error.log"], port, "/"
-    ), folder
+    command = [binary, "-c", str(config), "-e", f"{folder}/error.log"]
+    return Side("nginx, static", command, port, "/", scratch=folder)
+
+
+def nginx_binary() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 _NGINX_PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+def end_on_sigterm() -> None:
+    """SIGTERM unwinds like Ctrl-C, so that every server started here is ended."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
 
 
 def machine() -> dict[str, Any]:

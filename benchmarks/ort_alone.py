@@ -14,6 +14,7 @@ def main() -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     rows = np.random.default_rng(0).standard_normal((int(batch), *map(int, dims)), dtype=np.float32)
     feed = {session.get_inputs()[0].name: rows}

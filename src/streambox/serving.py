@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 import numpy as np
 import structlog
 
+from streambox.batcher.batch import signature
 from streambox.batcher.interface import QueueSettings
 from streambox.batcher.request import PendingRequest
 from streambox.batcher.scheduler import Scheduler, ServedModel
@@ -311,13 +312,6 @@ def batcher_factory(config: Config) -> Callable[[Scheduler], Batcher]:
     if missing:
         raise ConfigError(f"batcher.class: {config.batcher.class_!r} lacks {', '.join(missing)}")
     return found  # type: ignore[no-any-return]
-
-
-def signature(spec: ModelSpec, inputs: Mapping[str, Array]) -> object:
-    """What must be equal for requests to share a batch; None where the model fixes all its dimensions."""
-    if all(dim >= 0 for tensor in spec.inputs for dim in tensor.dims):
-        return None
-    return tuple(inputs[tensor.name].shape[1:] for tensor in spec.inputs)
 
 
 def check_inputs(spec: ModelSpec, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -10,7 +10,7 @@ import numpy as np
 from streambox.errors import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from streambox.batcher.request import PendingRequest
     from streambox.executor.base import ModelSpec, TensorSpec
@@ -92,6 +92,13 @@ class Batch:
 
     def __repr__(self) -> str:
         return f"<Batch {self.id} {self.model} size={self.size} {self.reason}>"
+
+
+def signature(spec: ModelSpec, inputs: Mapping[str, Array]) -> object:
+    """What must be equal for requests to share a batch; None where the model fixes all its dimensions."""
+    if all(dim >= 0 for tensor in spec.inputs for dim in tensor.dims):
+        return None
+    return tuple(inputs[tensor.name].shape[1:] for tensor in spec.inputs)
 
 
 def stack(requests: Sequence[PendingRequest], spec: ModelSpec) -> dict[str, Array]:

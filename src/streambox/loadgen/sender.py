@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SWEEP_S: Final = 0.05
 _CHECKS_AT_ONCE: Final = 16
 _RECENT: Final = 4096
+_RETRY_S: Final = 0.05
 
 
 class Sender:
@@ -29,7 +30,8 @@ class Sender:
     Sends request *index* on an idle connection at once; opens more, up to *limit*, when
     none is idle; beyond that a request waits for one, and its lag shows it.
 
-    *on_idle(sender)* is called when a connection has become free and nothing waits.
+    ``on_ended()``, where it is set, is called once for every request that has ended; not while
+    closing, and ``_RETRY_S`` late for one that could not be connected.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Sender:
         self._closing = False
         self._busy = 0
         self.recent_ns: deque[int] = deque(maxlen=_RECENT)
-        self.on_idle: Callable[[], None] | None = None
+        self.on_ended: Callable[[], None] | None = None
         self.start_ns = 0
 
     # ---- life ------------------------------------------------------------------------------------
@@ -134,7 +136,12 @@ class Sender:
         for _ in range(min(room, len(self._waiting) - len(self._opening))):
             task = self._loop.create_task(self._open_for_waiting())
             self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            task.add_done_callback(self._on_opened)
+
+    def _on_opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if self._waiting and not self._closing:  # it failed, or came too late for its request
+            self._open_more()
 
     async def _open(self) -> ClientConnection:
         async with asyncio.timeout(self._timeout_ns / 1e9):
@@ -152,16 +159,16 @@ class Sender:
         except OSError as error:
             if self._waiting:
                 self._recorder.on_end(self._waiting.popleft(), f"{CONNECT_FAILED}: {_why(error)}")
+                if self.on_ended is not None:
+                    self._loop.call_later(_RETRY_S, self.on_ended)
         else:
             self._free(connection)
 
     def _free(self, connection: ClientConnection) -> None:
         if self._waiting:
             self._send_on(connection, self._waiting.popleft())
-            return
-        self._idle.append(connection)
-        if self.on_idle is not None:
-            self.on_idle()
+        else:
+            self._idle.append(connection)
 
     # ---- called by the connections ---------------------------------------------------------------
 
@@ -186,8 +193,8 @@ class Sender:
             connection.transport.close()
             if self._waiting:
                 self._open_more()
-            elif self.on_idle is not None:
-                self.on_idle()
+        if self.on_ended is not None:
+            self.on_ended()
 
     def on_garbage(self, connection: ClientConnection) -> None:
         """What came is no HTTP response, or none that was asked for."""
@@ -207,8 +214,8 @@ class Sender:
         self._busy -= 1
         if not self._closing:
             self._recorder.on_end(index, kind)
-            if not self._waiting and self.on_idle is not None:
-                self._loop.call_soon(self.on_idle)
+            if self.on_ended is not None:
+                self._loop.call_soon(self.on_ended)
 
     def _drop(self, connection: ClientConnection) -> None:
         self._connections.discard(connection)
@@ -219,10 +226,11 @@ class Sender:
 
     def _check_some(self) -> None:
         """A few checks at a time, so that a request that falls due does not wait for them."""
+        self._checking = False
         for _ in range(min(_CHECKS_AT_ONCE, len(self._unchecked))):
             self._check_one()
-        self._checking = bool(self._unchecked)
-        if self._checking:
+        if self._unchecked:
+            self._checking = True
             self._loop.call_soon(self._check_some)
 
     def _check_one(self) -> None:

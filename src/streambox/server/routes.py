@@ -11,12 +11,12 @@ import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
+from streambox.batcher.batch import signature
 from streambox.errors import NotFound, StreamBoxError, UnknownModel
 from streambox.protocol import oip, reference
 from streambox.protocol.replies import BatchFacts
 from streambox.server.exchange import HotRequest
 from streambox.server.head import origin_form
-from streambox.serving import signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

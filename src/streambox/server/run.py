@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import os
 import resource
@@ -49,22 +50,22 @@ class Server:
             await server.stopped()
 
     ``port`` is the one bound, also where 0 was asked for. ``stop()`` drains and ends;
-    calling it again ends at once.
+    calling it again ends at once. *listener*: a bound socket, in place of one of its own.
     """
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, listener: socket.socket | None = None) -> None:
         self._serving = serving
+        self._listener = listener
         self._config: BatcherSection = serving.config.batcher
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
-        self.unanswered = 0
         self.port = 0
 
     async def __aenter__(self) -> Server:
         serving = self._serving
         self.edge = Edge(serving.scheduler, Router(serving.models), _limits(self._config))
-        self._socket = bind(self._config.host, serving.config.port)
-        self.port = self._socket.getsockname()[1]
+        listener = self._listener or bind(self._config.host, serving.config.port)
+        self.port = listener.getsockname()[1]
         app = create_app(serving, self.edge)
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
@@ -79,7 +80,7 @@ class Server:
                 timeout_graceful_shutdown=int(_FLUSH_S),
             )
         )
-        self._listening = asyncio.create_task(self._uvicorn.serve([self._socket]))
+        self._listening = asyncio.create_task(self._uvicorn.serve([listener]))
         self._sweeping = asyncio.create_task(self._sweep())
         while not self._uvicorn.started:
             if self._listening.done():
@@ -121,7 +122,10 @@ class Server:
         config = self._config
         self.edge.draining = True
         log.info("draining", in_flight=self._serving.scheduler.in_flight, limit_s=config.drain_timeout / 1e9)
-        await asyncio.sleep(config.drain_delay / 1e9)
+        if (
+            config.drain_delay
+        ):  # without one, nothing is accepted after readiness has turned: not even for a turn
+            await asyncio.sleep(config.drain_delay / 1e9)
         for listener in self._uvicorn.servers:
             listener.close()
         unanswered = await self._serving.drain(config.drain_timeout / 1e9)
@@ -150,9 +154,11 @@ async def serve(config: Config) -> int:
 
 
 async def _start_and_serve(config: Config) -> int:
-    async with Serving(config) as serving, Server(serving) as server:
-        _on_stop_signal(server.stop)
-        unanswered = await server.stopped()
+    # The address first: that it is taken should not come out only after the models are loaded.
+    with bind(config.batcher.host, config.port) as listener:
+        async with Serving(config) as serving, Server(serving, listener) as server:
+            _on_stop_signal(server.stop)
+            unanswered = await server.stopped()
     return 1 if unanswered else 0
 
 
@@ -176,9 +182,9 @@ def bind(host: str, port: int) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise RunFailed(
-            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}: choose another --port"
-        ) from None
+        other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
+        why = os.strerror(error.errno or 0)
+        raise RunFailed(f"cannot listen on {host}:{port}: {why}: choose another {other}") from None
     return bound
 
 
