@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket
@@ -266,6 +267,50 @@ def test_what_is_not_http_is_a_bad_response():
         assert ends(run(server)) == {"ok": 199, "bad_response": 1}
 
 
+def test_answers_that_no_record_can_hold_are_counted_and_end_nothing():
+    """A reply out of bounds once stopped all checking for good, and the run with it."""
+    nested = b"[" * 100_000 + b"]" * 100_000
+    odd = {
+        3: {"batch": {"id": 10**30, "size": 1, "wait_ms": 1, "service_ms": 1}},
+        4: {"batch": {"id": 1, "size": 10**12, "wait_ms": 1, "service_ms": 1}},
+        5: {"batch": {"id": 1, "size": 1, "wait_ms": 1e300, "service_ms": 1}},
+    }
+
+    async def hostile(asked: Asked) -> bytes:
+        if asked.index == 6:
+            return http(b'{"request_id": "x", "output": ' + nested + b"}")
+        return http(reply(asked, **odd.get(asked.index, {})))
+
+    with TinyServer(hostile) as server:
+        assert ends(run(server)) == {"ok": 196, "bad_response": 4}
+
+
+def test_requests_that_wait_are_sent_once_the_server_takes_connections_again():
+    """All connections are lost while many requests wait: one failed attempt strands none of them."""
+    workload = WorkloadOptions(rate_per_s=400, duration_ns=SECOND // 4, arrivals="constant")
+
+    async def closing(asked: Asked) -> bytes | None:
+        return None if asked.number % 2 else await right(asked)
+
+    with TinyServer(closing) as server:
+        found = ends(run(server, workload, connections=1))
+    assert found == {"ok": 50, "reset": 50}
+
+
+def test_what_still_waits_when_the_time_out_has_passed_is_unsent_and_said_so():
+    async def deaf(asked: Asked) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    workload = WorkloadOptions(rate_per_s=200, duration_ns=SECOND // 10, arrivals="constant")
+    with TinyServer(deaf) as server:
+        finished = run(server, workload, connections=1, timeout_ns=SECOND // 2)
+    found = ends(finished)
+    assert set(found) == {"timeout", "unsent"}
+    assert found["timeout"] == finished.summary["sent"] < 20
+    assert "not sent" in finished.summary["verdict"]["reasons"][0]
+
+
 def test_a_server_that_goes_away_midway_leaves_every_request_accounted_for():
     async def leaving(asked: Asked) -> bytes | None:
         if asked.number >= 60:
@@ -333,16 +378,87 @@ def test_a_closed_loop_keeps_its_concurrency_and_says_what_it_is():
     check_finished(finished.summary, allow_invalid=False)
 
 
+def test_a_closed_loop_keeps_its_callers_when_each_answer_costs_a_connection():
+    """Every answer closes its connection: whoever waits for a new one is not forgotten."""
+    together = 8
+    all_there = asyncio.Event()
+
+    async def closing(asked: Asked) -> bytes:
+        if asked.number >= 100:  # a while later there are as many callers as in the beginning
+            if server.in_hand == together:
+                all_there.set()
+            await all_there.wait()
+        return http(reply(asked), head="Connection: close\r\n")
+
+    workload = WorkloadOptions(duration_ns=SECOND)
+    with TinyServer(closing) as server:
+        found = ends(run(server, workload, concurrency=together, duration_ns=SECOND, timeout_ns=20 * SECOND))
+    assert found == {"ok": len(server.asked)}
+    assert server.most_at_once == together
+
+
+def test_a_closed_loops_callers_go_on_after_time_outs_and_each_request_is_counted_once():
+    async def deaf(asked: Asked) -> bytes:
+        if asked.number % 3 == 2:
+            await asyncio.Event().wait()
+        return await right(asked)
+
+    with TinyServer(deaf) as server:
+        finished = run(
+            server,
+            WorkloadOptions(duration_ns=SECOND // 2),
+            concurrency=8,
+            duration_ns=SECOND // 2,
+            timeout_ns=SECOND // 10,
+        )
+    found = ends(finished)
+    assert set(found) == {"ok", "timeout"}
+    assert found["timeout"] > 8  # every caller has met more than one
+    assert finished.summary["ok"] == finished.summary["completed"]
+    assert len({asked.index for asked in server.asked}) == len(server.asked) == finished.summary["sent"]
+
+
+def test_a_closed_loop_whose_server_goes_away_goes_on_trying_without_a_rush():
+    async def leaving(asked: Asked) -> bytes | None:
+        if asked.number < 20:
+            return await right(asked)
+        await server.stop_listening()
+        return None
+
+    with TinyServer(leaving) as server:
+        found = ends(
+            run(server, WorkloadOptions(duration_ns=SECOND // 2), concurrency=2, duration_ns=SECOND // 2)
+        )
+    refused = sum(count for kind, count in found.items() if kind.startswith("connect_failed: "))
+    assert found["ok"] == 20
+    assert 1 <= refused <= 2 * 10 + 2  # two callers, each at most every 50 ms
+
+
+def test_a_closed_loop_says_what_it_is_in_every_output(tmp_path):
+    arguments = ("--concurrency", 2, "--duration", "100ms", "--out", tmp_path)
+    with TinyServer() as server:
+        done = load("--url", server.target.url, *arguments)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["mode"] == summary["verdict"]["status"] == "closed-loop"
+    for printed in (done.stdout, (tmp_path / "report.html").read_text()):
+        assert "closed-loop" in printed or "closed loop" in printed
+    assert Schedule.from_parquet(tmp_path / "schedule.parquet").recipe["mode"] == "closed-loop"
+    assert pq.read_table(tmp_path / "outcomes.parquet").num_rows == summary["offered"] > 0
+
+
 # ---- stopping ------------------------------------------------------------------------------------
 
 
-def start_and_stop(server: TinyServer, behave_stopped, timeout_ns: int = 60 * SECOND):
+def start_and_stop(
+    server: TinyServer, behave_stopped, timeout_ns: int = 60 * SECOND, connections: int = 1024
+):
     """Run a long schedule on a loop of its own; call *behave_stopped(run)* once 20 requests came."""
     payloads = make_payloads(server.target, "digits", 0)
     schedule = draw_schedule(
         WorkloadOptions(rate_per_s=200, duration_ns=600 * SECOND), "digits", len(payloads)
     )
-    options = RunOptions(target=server.target, timeout_ns=timeout_ns)
+    options = RunOptions(target=server.target, timeout_ns=timeout_ns, connections=connections)
     replay = Run(schedule, payloads, options, make_live_view(CONSOLE, quiet=True))
 
     async def play():
@@ -372,6 +488,24 @@ def test_stopped_once_it_sends_nothing_more_and_collects_what_is_in_flight():
         schedule, outcomes = start_and_stop(server, lambda replay: replay.stop())
     assert 20 <= len(server.asked) < len(schedule)
     assert outcomes.sent.sum() == outcomes.ok.sum() == len(server.asked)
+
+
+def test_stopped_once_it_does_not_send_what_still_waits_for_a_connection():
+    stopped = threading.Event()
+
+    async def held(asked: Asked) -> bytes:
+        if asked.number >= 19:
+            await asyncio.to_thread(stopped.wait, 30)
+        return await right(asked)
+
+    def stop(replay: Run) -> None:
+        replay.stop()
+        stopped.set()
+
+    with TinyServer(held) as server:
+        _, outcomes = start_and_stop(server, stop, connections=1)
+    assert outcomes.ok.sum() == len(server.asked) == 20
+    assert set(outcomes.errors()) <= {"unsent"}
 
 
 def test_stopped_twice_it_ends_at_once_and_reports_what_there_is():
@@ -436,6 +570,41 @@ def test_the_command_fails_on_a_crossed_answer_even_if_invalid_runs_are_allowed(
     assert "Traceback" not in done.stderr
 
 
+def test_the_table_goes_out_and_the_four_files_agree_with_it(tmp_path):
+    with TinyServer() as server:
+        done = load("--url", server.target.url, *BRIEF, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = {"schedule.parquet", "outcomes.parquet", "summary.json", "report.html"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    table = pq.read_table(tmp_path / "outcomes.parquet").to_pydict()
+    assert table["kind"].count("ok") == summary["ok"] == summary["offered"] == len(table["kind"])
+    lags_us = [(sent - due) / 1e3 for sent, due in zip(table["sent_ns"], table["intended_ns"], strict=True)]
+    assert summary["send_lag_us"]["max"] == pytest.approx(max(lags_us), abs=0.001)
+    took_ms = [(end - due) / 1e6 for end, due in zip(table["done_ns"], table["intended_ns"], strict=True)]
+    assert summary["response_ms"]["max"] == pytest.approx(max(took_ms), abs=0.001)
+
+
+def test_the_command_fails_when_every_answer_is_an_error():
+    async def refusing(asked: Asked) -> bytes:
+        return http(b'{"error": {"code": "unknown_model"}}', "404 Not Found")
+
+    with TinyServer(refusing) as server:
+        done = load("--url", server.target.url, *BRIEF, "--quiet")
+    assert done.returncode == 1
+    assert "http_404:unknown_model" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_results_that_could_not_be_written_are_found_out_before_the_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    with TinyServer() as server:
+        done = load("--url", server.target.url, *BRIEF, "--out", tmp_path / "file" / "run")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert (server.asked, server.connections) == ([], 0)
+
+
 def test_a_closed_port_is_one_line_and_exit_code_1():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: refused
@@ -480,3 +649,27 @@ def test_ctrl_c_ends_a_run_early_with_a_report(tmp_path):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["sent"] == summary["ok"] == len(server.asked)
     assert summary["wrong"] == 0
+
+
+def test_a_second_ctrl_c_ends_it_at_once_and_still_reports(tmp_path):
+    async def deaf(asked: Asked) -> bytes:
+        if asked.number >= 20:
+            await asyncio.Event().wait()
+        return await right(asked)
+
+    with TinyServer(deaf) as server:
+        long = ("--rate", 200, "--duration", "10m", "--timeout", "10m", "--allow-invalid", "--quiet")
+        process = subprocess.Popen(command("--url", server.target.url, *long, "--out", tmp_path))
+        try:
+            server.wait_until_asked(25)
+            process.send_signal(signal.SIGINT)
+            while process.poll() is None:  # two signals at once may be taken as one
+                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+        finally:
+            process.kill()
+            process.wait()
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["ok"] == 20
+    assert summary["sent"] > 20

@@ -1,4 +1,4 @@
-"""What the reference's own client does: serial posts of four whole numbers to ``resnet50``, no configuration."""
+"""The reference's own client: serial posts of four whole numbers to ``resnet50``, no configuration."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from streambox.config import load_config
 from streambox.errors import UsageError
-from streambox.loadgen.payload import Target, parse_url
+from streambox.loadgen.payload import Target, checked_path, parse_url
 from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.run import RunOptions
 from streambox.loadgen.session import check_finished, prepare_folder, run_load, summary_json, write_run
@@ -21,10 +21,20 @@ if TYPE_CHECKING:
     from streambox.config import Config, LoadGeneratorSection
 
 _DEFAULT_MODEL: Final = "digits"
+_OF_A_PATTERN: Final = (
+    "type",
+    "workload_dir",
+    "workload_file",
+    "multiple",
+    "length",
+    "gap_time",
+    "lap_time",
+    "time_unit",
+)
 
 
 class DurationType(click.ParamType[int]):
-    """A duration with its unit, as nanoseconds."""
+    """A duration with its unit, above 0, as nanoseconds."""
 
     name = "duration"
 
@@ -32,9 +42,10 @@ class DurationType(click.ParamType[int]):
         if isinstance(value, int):
             return value
         try:
-            return parse_duration(value)
+            duration_ns = parse_duration(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
+        return duration_ns or self.fail(f"{value!r} is no time at all", param, ctx)
 
 
 DURATION: Final = DurationType()
@@ -97,12 +108,12 @@ def load(
     if out is not None:
         prepare_folder(out)
     finished = run_load(workload, options, model, console, quiet=quiet)
-    if out is not None:
-        write_run(out, finished)
     if as_json:
         click.echo(summary_json(finished.summary), nl=False)
     else:
         Console().print(summary_table(finished.summary))
+    if out is not None:
+        write_run(out, finished)
     check_finished(finished.summary, allow_invalid=allow_invalid)
 
 
@@ -112,6 +123,7 @@ def workload_options(section: LoadGeneratorSection, given: dict[str, Any]) -> Wo
         raise UsageError("--rate and --concurrency exclude each other: an open loop has no fixed concurrency")
     if given["workload_file"] and given["workload_dir"]:
         raise UsageError("--workload-file and --workload-dir exclude each other")
+    _refuse_what_would_be_ignored(given)
     configured = {
         "type": section.type,
         "multiple": section.multiple if section.multiple is not None else section.multipile,
@@ -138,6 +150,23 @@ def workload_options(section: LoadGeneratorSection, given: dict[str, Any]) -> Wo
     return WorkloadOptions(**(_given(configured) | _given(command_line)))
 
 
+def _refuse_what_would_be_ignored(given: dict[str, Any]) -> None:
+    """An option that its kind of workload has no use for is a misunderstanding, not a detail."""
+    if given["arrivals"] is not None and given["rate"] is None:
+        raise UsageError(
+            "--arrivals goes with --rate: a pattern's arrivals are Poisson, a closed loop has none"
+        )
+    if given["rate"] is None and given["concurrency"] is None:
+        if given["duration"] is not None:
+            raise UsageError("--duration goes with --rate or --concurrency: cut a pattern with --len")
+        return
+    kind = "--rate" if given["rate"] is not None else "--concurrency"
+    for name in _OF_A_PATTERN:
+        if given[name] is not None:
+            option = "--len" if name == "length" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} shapes a pattern, and {kind} replays none: leave one of them out")
+
+
 def run_options(config: Config, workload: WorkloadOptions, given: dict[str, Any]) -> RunOptions:
     """Where to send and how; as above."""
     section = config.load_generator
@@ -147,8 +176,10 @@ def run_options(config: Config, workload: WorkloadOptions, given: dict[str, Any]
         target = parse_url(given["url"])
     else:
         port = given["port"] or section.port or config.port
-        target = Target(given["host"] or section.host, port, given["path"] or section.path)
-    timeout_ns = given["timeout"] or section.timeout
+        target = Target(given["host"] or section.host, port, checked_path(given["path"] or section.path))
+    timeout_ns = given["timeout"] if given["timeout"] is not None else section.timeout
+    if timeout_ns == 0:
+        raise UsageError("the timeout is 0: no answer could be in time")
     optional = _given({"timeout_ns": timeout_ns and int(timeout_ns), "connections": given["connections"]})
     duration_ns = workload.duration_ns if given["concurrency"] else 0
     return RunOptions(

@@ -24,9 +24,6 @@ _OPTIONS: Final = (
     click.option("--multiple", "--multipile", type=float, default=1.0, help="Factor on every count.  [1.0]"),
     click.option("--gap-time", type=int, help="After so many time units ..."),
     click.option("--lap-time", type=int, default=0, help="... be idle for so many.  [0]"),
-    click.option(
-        "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write."
-    ),
 )
 
 
@@ -54,12 +51,16 @@ def workload() -> None:
 
 @workload.command("generate")
 @_pattern_options
-def generate_pattern(out: Path, **given: Any) -> None:
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.  [stdout]")
+def generate_pattern(out: Path | None, **given: Any) -> None:
     """Write a built-in pattern to a file in the reference's format: one line of counts."""
     options = PatternOptions(**given)
     if options.type is None:
         raise UsageError(f"which pattern? Give --type, one of {', '.join(PATTERN_TYPES)}")
     counts = _counts(options, None)
+    if out is None:
+        click.echo(" ".join(map(str, counts)))
+        return
     write_counts(out, counts)
     _tell(out, counts)
 
@@ -67,6 +68,7 @@ def generate_pattern(out: Path, **given: Any) -> None:
 @workload.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @_pattern_options
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Page to write.")
 def plot(file: Path | None, out: Path, **given: Any) -> None:
     """Draw a pattern FILE, or a built-in pattern, as a page that opens offline."""
     from streambox.workload.plot import write_plot  # brings plotly, which takes its time to import

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
@@ -17,13 +17,20 @@ if TYPE_CHECKING:
 CheckLevel = Literal["none", "id", "full"]
 _TOLERANCE: Final = 1e-3
 _NS_PER_MS: Final = 1_000_000
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+# What the records have room for: a reply with more is none of a Batcher.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
 class _BatchFacts(msgspec.Struct):
-    id: int
-    size: int
-    wait_ms: float
-    service_ms: float
+    id: _Id
+    size: _Count
+    wait_ms: _Milliseconds
+    service_ms: _Milliseconds
 
 
 class _Reply(msgspec.Struct):
@@ -86,7 +93,7 @@ class Checker:
             if reply.request_id != request_id(index):
                 return WRONG
             return OK if self._expected is None else self._compare(index, _decode_row(reply.output))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             return BAD_RESPONSE
 
     def _compare(self, index: int, row: list[float]) -> str:
@@ -103,5 +110,5 @@ def _http_error(status: int, body: bytes) -> str:
     """``http_503:queue_full`` where the body tells the code, else ``http_503``."""
     try:
         return f"http_{status}:{_decode_error(body).error.code[:40]}"
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return f"http_{status}"

@@ -45,9 +45,16 @@ def parse_url(url: str) -> Target:
     if not parts.hostname:
         raise UsageError(f"{url!r} names no host: write http://HOST:PORT/PATH")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if not path.isascii() or " " in path:
-        raise UsageError(f"{url!r}: percent-encode what is not ASCII in the path")
-    return Target(parts.hostname, 80 if port is None else port, path)
+    return Target(parts.hostname, 80 if port is None else port, checked_path(path))
+
+
+def checked_path(path: str) -> str:
+    """*path* as it may stand in a request's first line. Raises UsageError."""
+    if not path.startswith("/"):
+        raise UsageError(f"the path {path!r} does not begin with a slash")
+    if not all("!" <= character <= "~" for character in path):
+        raise UsageError(f"the path {path!r} has a blank or a character that is not ASCII: percent-encode it")
+    return path
 
 
 def request_id(index: int) -> str:

@@ -19,6 +19,7 @@ RESET: Final = "reset"
 UNSENT: Final = "unsent"
 CONNECT_FAILED: Final = "connect_failed"
 BAD_RESPONSE: Final = "bad_response"
+OTHER: Final = "other"
 
 _NONE: Final = -1
 
@@ -136,7 +137,8 @@ class Recorder:
     Writes ``outcomes`` while the run goes on.
 
     A request without an end is ``unsent``, or ``timeout`` once it was sent, until its
-    end is recorded. At most 255 kinds of error are told apart; the rest share the last.
+    end is recorded. At most 255 kinds are told apart, our own always among them; the
+    rest of a server's many error codes end as ``other``.
     """
 
     def __init__(self, intended_ns: Int64s) -> None:
@@ -144,6 +146,9 @@ class Recorder:
         self._kinds: dict[str, int] = {OK: 0}
         self.outcomes.kind[:] = self.kind(UNSENT)
         self._timeout = self.kind(TIMEOUT)
+        for kind in (WRONG, BAD_RESPONSE, RESET, OTHER):
+            self.kind(kind)
+        self.added = 0
         self.sent = 0
         self.completed = 0
         self.ended = 0
@@ -155,16 +160,18 @@ class Recorder:
         number = self._kinds.get(name)
         if number is None:
             if len(self._kinds) == _MOST_KINDS:
-                return _MOST_KINDS - 1
+                return self._kinds[OTHER]
             number = self._kinds[name] = len(self._kinds)
             self.outcomes.kinds = tuple(self._kinds)
         return number
 
     def add(self, intended_ns: int) -> int:
         """A request that no schedule foresaw (closed loop); returns its index."""
-        index = self.sent
+        index = self.added
+        self.added += 1
         if index == len(self.outcomes):
             self.outcomes.grow(max(1024, 2 * index))
+            self.outcomes.kind[index:] = self.kind(UNSENT)
         self.outcomes.intended_ns[index] = intended_ns
         return index
 
@@ -181,11 +188,12 @@ class Recorder:
 
     def on_end(self, index: int, kind: str) -> None:
         self.ended += 1
-        self.outcomes.kind[index] = self.kind(kind)
-        if kind == OK:
+        number = self.outcomes.kind[index] = self.kind(kind)
+        if number == 0:
             self.ok += 1
         else:
-            self.errors[kind] = self.errors.get(kind, 0) + 1
+            name = self.outcomes.kinds[number]
+            self.errors[name] = self.errors.get(name, 0) + 1
 
     def on_batch(self, index: int, batch_id: int, size: int, wait_ns: int, service_ns: int) -> None:
         outcomes = self.outcomes

@@ -93,6 +93,7 @@ class Run:
             self._end.set()
         self._stopping = True
         self._stop_sending()
+        self._sender.give_up_waiting()
 
     # ---- open loop -------------------------------------------------------------------------------
 
@@ -127,8 +128,8 @@ class Run:
                 sender.send(recorder.add(now_ns - start_ns))
 
         def begin() -> None:
-            sender.on_idle = send_next
-            for _ in range(sender.connections):
+            sender.on_ended = send_next
+            for _ in range(self._options.concurrency or 1):
                 send_next()
 
         clock.call_at(start_ns, begin)
@@ -169,12 +170,12 @@ class Run:
 
     def _offered(self) -> int:
         """How many requests fell due: all of them, unless the run was stopped."""
-        return self._recorder.sent if self._options.concurrency else self._pacer.index
+        return self._recorder.added if self._options.concurrency else self._pacer.index
 
     def _first_connections(self) -> int:
         """Enough for 20 ms of the busiest second, so that few are opened under way."""
-        seconds = self._schedule.intended_ns // _NS_PER_S
-        busiest = int(np.bincount(seconds).max()) if len(seconds) else 1
+        _, per_second = np.unique(self._schedule.intended_ns // _NS_PER_S, return_counts=True)
+        busiest = int(per_second.max(initial=1))
         return max(1, min(self._options.connections, 16 + busiest // 50))
 
     def _progress(self) -> Progress:

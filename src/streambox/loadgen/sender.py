@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SWEEP_S: Final = 0.05
 _CHECKS_AT_ONCE: Final = 16
 _RECENT: Final = 4096
-_RETRY_S: Final = 0.05
+_RETRY_S: Final = 0.05  # before a caller of a closed loop tries to connect again
 
 
 class Sender:

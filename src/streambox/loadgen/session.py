@@ -89,11 +89,11 @@ def summary_json(summary: dict[str, Any]) -> bytes:
 
 
 def check_finished(summary: dict[str, Any], *, allow_invalid: bool) -> None:
-    """Raises RunFailed when an answer was wrong, none came, or (unless allowed) the verdict is not valid."""
+    """Raises RunFailed: an answer was wrong, none was right, or (unless allowed) the verdict is not valid."""
     if summary["wrong"]:
         raise RunFailed(f"{summary['wrong']} of {summary['completed']} answers were wrong")
-    if not summary["completed"]:
-        raise RunFailed(f"not one of {summary['offered']} requests was answered: {summary['errors']}")
+    if not summary["ok"]:
+        raise RunFailed(f"not one of {summary['offered']} requests was answered right: {summary['errors']}")
     verdict = summary["verdict"]
     if not verdict["valid"] and not allow_invalid:
         raise RunFailed(

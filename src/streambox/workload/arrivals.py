@@ -16,17 +16,23 @@ if TYPE_CHECKING:
 Arrivals = Literal["poisson", "constant"]
 NS_PER_S: Final = 1_000_000_000
 MOST_REQUESTS: Final = 50_000_000
+_LONGEST_NS: Final = 2**62
 
 
 def arrivals_in_units(counts: Sequence[int], unit_ns: int, random: np.random.Generator) -> Instants:
     """
     Poisson arrivals given the count of each time unit: that many sorted uniforms in it.
 
-    Returns instants in ns from 0, sorted; none is tied to a unit's edge.
+    Returns instants in ns from 0, sorted; none is tied to a unit's edge. Raises
+    UsageError for more requests, or a longer time, than can be replayed.
     """
-    per_unit = np.asarray(counts, dtype=np.int64)
-    total = int(per_unit.sum())
+    if unit_ns < 1 or unit_ns * len(counts) > _LONGEST_NS:
+        raise UsageError(
+            f"{len(counts)} time units of {unit_ns / NS_PER_S:g} s are no workload: change the time unit"
+        )
+    total = sum(counts)
     _check_total(total)
+    per_unit = np.asarray(counts, dtype=np.int64)
     unit = np.repeat(np.arange(len(per_unit), dtype=np.int64), per_unit)
     inside = random.random(total)
     return np.sort(unit * unit_ns + (inside * unit_ns).astype(np.int64))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from streambox.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+MOST_UNITS: Final = 10_000_000  # a third of a year in seconds
+MOST_PER_UNIT: Final = 10**12
 
 
 def get_workload(
@@ -37,7 +40,7 @@ def shape_counts(
     Scale, cut and interleave with idle time, as the reference does.
 
     *gap_time* None: no idle time. Raises UsageError for a negative *multiple* or
-    *lap_time*, or a *gap_time* or *length* below 1.
+    *lap_time*, a *gap_time* or *length* below 1, or more than there is room for.
     """
     if not (multiple >= 0 and math.isfinite(multiple)):
         raise UsageError(f"multiple is {multiple}: give a number of at least 0")
@@ -47,8 +50,16 @@ def shape_counts(
         raise UsageError(f"gap_time is {gap_time}: give at least 1 time unit, or leave it out")
     if lap_time < 0:
         raise UsageError(f"lap_time is {lap_time}: give at least 0 time units")
+    counts = counts[:length]
+    idle = len(counts) // gap_time * lap_time if gap_time is not None else 0
+    if len(counts) + idle > MOST_UNITS:
+        raise UsageError(f"the workload has {len(counts) + idle} time units, the most is {MOST_UNITS}")
+    if max(counts, default=0) * multiple > MOST_PER_UNIT:
+        raise UsageError(
+            f"multiple is {multiple:g}: it makes more than {MOST_PER_UNIT:g} requests in a time unit"
+        )
     shaped: list[int] = []
-    for position, count in enumerate(counts[:length], start=1):
+    for position, count in enumerate(counts, start=1):
         shaped.append(int(count * multiple))
         if gap_time is not None and position % gap_time == 0:
             shaped.extend([0] * lap_time)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import numpy as np
 
 from streambox.errors import UsageError
+from streambox.workload.counts import MOST_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,12 +33,14 @@ def generate(type: str, units: int, seed: int) -> list[int]:
     The built-in pattern *type*, *units* >= 1 counts long.
 
     Raises:
-        UsageError: no such type, or fewer than one unit.
+        UsageError: no such type, fewer than one unit, or too many.
     """
     if type not in _GENERATORS:
         raise UsageError(f"no built-in pattern {type!r}: choose one of {', '.join(PATTERN_TYPES)}")
     if units < 1:
         raise UsageError(f"a pattern of {units} units has nothing in it: ask for at least 1")
+    if units > MOST_UNITS:
+        raise UsageError(f"a pattern of {units} units is too long: ask for at most {MOST_UNITS}")
     counts: list[int] = _GENERATORS[type](units, seed).tolist()
     return counts
 

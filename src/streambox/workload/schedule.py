@@ -22,7 +22,8 @@ class Schedule(msgspec.Struct, frozen=True):
     """
     Request i goes out at ``intended_ns[i]``, sorted, from the start of the run.
 
-    ``payload[i]`` says with which body, out of those of the run's payload set.
+    ``payload[i]`` says with which body, out of those of the run's payload set. A closed
+    loop has no instants: it sends its payloads round and round.
     ``recipe`` is what it takes to draw the same schedule again.
     """
 
@@ -53,8 +54,9 @@ class Schedule(msgspec.Struct, frozen=True):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        model = pa.DictionaryArray.from_arrays(np.zeros(len(self), np.int32), [self.model])
-        table = pa.table({"intended_ns": self.intended_ns, "model": model, "payload": self.payload})
+        model = pa.DictionaryArray.from_arrays(np.zeros(len(self.payload), np.int32), [self.model])
+        instants = pa.array(self.intended_ns) if len(self) else pa.nulls(len(self.payload), pa.int64())
+        table = pa.table({"intended_ns": instants, "model": model, "payload": self.payload})
         metadata = {"streambox.sha256": self.sha256, "streambox.recipe": json.dumps(self.recipe)}
         pq.write_table(table.replace_schema_metadata({**metadata, "streambox.model": self.model}), path)
 
@@ -68,12 +70,12 @@ class Schedule(msgspec.Struct, frozen=True):
             table = pq.read_table(path)
             metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
             schedule = cls(
-                table["intended_ns"].to_numpy().astype(np.int64, copy=False),
+                table["intended_ns"].drop_null().to_numpy().astype(np.int64, copy=False),
                 table["payload"].to_numpy().astype(np.int32, copy=False),
                 metadata["streambox.model"],
                 json.loads(metadata["streambox.recipe"]),
             )
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
             raise UsageError(f"{path}: not a schedule of ours: {error}") from None
         if schedule.sha256 != metadata.get("streambox.sha256"):
             raise UsageError(f"{path}: its content does not match its hash: draw it again from its recipe")

@@ -120,3 +120,26 @@ def test_a_closed_loop_goes_round_the_payloads():
     checker = Checker(recorder, payloads, PAYLOAD, "full")
     checker.check(5, 200, reply(5, EXPECTED[2].tolist()))  # 5 mod 3
     assert recorder.ok == 1
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        {"id": 10**30},
+        {"id": -1},
+        {"size": 2**31},
+        {"size": "3"},
+        {"wait_ms": 1e300},
+        {"wait_ms": -0.5},
+        {"service_ms": 1e13},
+    ],
+)
+def test_batch_facts_that_no_batch_has_are_a_bad_response_and_break_nothing(batch):
+    facts = {"id": 5, "size": 3, "reason": "timewindow", "wait_ms": 1.0, "service_ms": 0.5, **batch}
+    assert end_of(200, reply(0, EXPECTED[0].tolist(), batch=facts)) == "bad_response"
+
+
+def test_a_reply_nested_without_end_is_a_bad_response():
+    nested = b"[" * 100_000 + b"]" * 100_000
+    assert end_of(200, b'{"request_id": "0000000000", "output": ' + nested + b"}") == "bad_response"
+    assert end_of(500, b'{"error": ' + nested + b"}") == "http_500"

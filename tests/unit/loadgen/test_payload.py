@@ -102,6 +102,7 @@ def test_urls_are_taken_apart(url, target):
         ("http://localhost:x/", "not a URL"),
         ("http://localhost/a b", "percent-encode"),
         ("http://localhost/é", "percent-encode"),
+        ("http://localhost/a\x01b", "percent-encode"),
     ],
 )
 def test_urls_that_cannot_be_used_are_refused_with_the_reason(url, named):

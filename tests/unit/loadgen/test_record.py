@@ -98,3 +98,26 @@ def test_the_parquet_file_has_one_row_per_request_and_kinds_by_name(tmp_path):
 
 def test_first_of_an_empty_run_is_empty():
     assert len(Outcomes(np.empty(0, np.int64)).first(0)) == 0
+
+
+def test_however_many_error_codes_a_server_has_a_wrong_answer_stays_a_wrong_answer():
+    record = recorder(400)
+    for index in range(399):
+        record.on_end(index, f"http_500:code_{index}")
+    record.on_end(399, WRONG)
+    found = record.outcomes.errors()
+    assert found[WRONG] == 1
+    assert found["other"] == 400 - len(found) + 1
+    assert found == record.errors
+
+
+def test_a_request_added_and_not_yet_sent_has_its_own_entry_and_is_no_success():
+    """Two callers of a closed loop, both waiting for a connection."""
+    record = Recorder(np.empty(0, np.int64))
+    assert [record.add(10), record.add(20)] == [0, 1]
+    record.on_sent(1, 25)
+    record.on_end(1, OK)
+    outcomes = record.outcomes.first(record.added)
+    assert outcomes.intended_ns.tolist() == [10, 20]
+    assert outcomes.errors() == {UNSENT: 1}
+    assert outcomes.ok.tolist() == [False, True]

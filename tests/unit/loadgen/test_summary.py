@@ -18,6 +18,7 @@ DOCUMENTED = {
     *("schema_version", "environment", "offered", "sent", "unsent", "completed", "ok", "wrong", "errors"),
     *("duration_s", "offered_per_s", "throughput_per_s", "send_lag_us", "response_ms", "service_ms"),
     *("batch_size", "seed", "schedule_sha256", "verdict"),
+    "mode",  # ours: docs/load-generator.md
 }
 
 
@@ -47,9 +48,10 @@ def summary_of(recorder: Recorder, **changes) -> dict:
     return summarise(recorder.outcomes, **{**arguments, **changes})
 
 
-def test_it_has_the_documented_keys():
+def test_it_has_the_documented_keys_and_no_others():
     summary = summary_of(played())
-    assert set(summary) >= DOCUMENTED
+    assert set(summary) == DOCUMENTED
+    assert set(summary["verdict"]) == {"status", "valid", "reasons"}
     assert set(summary["send_lag_us"]) == {"p50", "p90", "p99", "p99_9", "max"}
     assert set(summary["response_ms"]) == set(summary["service_ms"]) == set(summary["send_lag_us"])
     assert set(summary["batch_size"]) == {"mean", "p50", "max"}
@@ -150,3 +152,28 @@ def test_a_run_without_one_answer_fails():
 
 def test_a_valid_run_passes():
     check_finished(summary_of(played()), allow_invalid=False)
+
+
+def test_a_run_of_nothing_but_errors_fails_although_all_were_answered():
+    """A wrong path or model: every answer is a 404, and the generator has kept its schedule."""
+    summary = summary_of(played(3, kinds=dict.fromkeys(range(3), "http_404:unknown_model")))
+    assert summary["completed"] == 3
+    with pytest.raises(RunFailed, match=r"not one.*http_404:unknown_model"):
+        check_finished(summary, allow_invalid=True)
+
+
+def test_percentiles_of_a_few_values_are_interpolated():
+    figures = distribution(np.array([1000, 2000, 4000], np.int64), 1e3)
+    assert figures == {"p50": 2, "p90": 3.6, "p99": 3.96, "p99_9": 3.996, "max": 4}
+
+
+def test_the_summary_of_no_request_at_all_can_be_written():
+    summary = json.loads(summary_json(summary_of(Recorder(np.empty(0, np.int64)))))
+    assert (summary["offered"], summary["errors"], summary["throughput_per_s"]) == (0, {}, 0)
+    assert set(summary["send_lag_us"].values()) == {None}
+
+
+def test_error_replies_count_as_responses_and_time_outs_do_not():
+    recorder = played(4, kinds={0: "http_500", 1: "timeout"}, response_ns=7 * MS)
+    assert summary_of(recorder)["response_ms"]["max"] == 7
+    assert len(recorder.outcomes.response_ns) == 3

@@ -96,3 +96,23 @@ def test_more_requests_than_memory_holds_are_refused_before_they_are_drawn():
         arrivals_in_units([MOST_REQUESTS, 1], SECOND, rng())
     with pytest.raises(UsageError, match="scale it down"):
         arrivals_at_rate(1e8, 3600 * SECOND, "constant", rng())
+
+
+def test_within_their_units_arrivals_are_uniform():
+    """Kolmogorov–Smirnov against the uniform distribution, at the 99.9 % point."""
+    counts = [7, 0, 1, 40, 3] * 400
+    position = np.sort(arrivals_in_units(counts, SECOND, rng(5)) % SECOND) / SECOND
+    steps = np.arange(len(position) + 1) / len(position)
+    distance = max(np.abs(steps[1:] - position).max(), np.abs(position - steps[:-1]).max())
+    assert distance < 1.95 / np.sqrt(len(position))
+
+
+@pytest.mark.parametrize("unit_ns", [0, -1, 2**62])
+def test_a_time_unit_that_no_clock_can_count_is_refused(unit_ns):
+    with pytest.raises(UsageError, match="time unit"):
+        arrivals_in_units([1, 1], unit_ns, rng())
+
+
+def test_counts_beyond_what_the_machine_can_add_up_are_refused():
+    with pytest.raises(UsageError, match="scale it down"):
+        arrivals_in_units([2**62, 2**62, 2**62, 2**62], SECOND, rng())

@@ -107,6 +107,8 @@ def test_a_missing_file_is_named(tmp_path):
         ({"multiple": -1.0}, "multiple"),
         ({"multiple": float("nan")}, "multiple"),
         ({"multiple": float("inf")}, "multiple"),
+        ({"multiple": 1e300}, "multiple"),
+        ({"gap_time": 1, "lap_time": 10**12}, "time units"),
         ({"length": 0}, "len"),
         ({"gap_time": 0}, "gap_time"),
         ({"gap_time": 1, "lap_time": -1}, "lap_time"),
@@ -120,3 +122,13 @@ def test_parameters_that_make_no_workload_are_refused_by_name(arguments, named):
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(UsageError, match="cannot be written"):
         write_counts(tmp_path / "no" / "such" / "folder.txt", [1])
+
+
+def test_len_past_the_end_takes_what_there_is(tmp_path):
+    (tmp_path / "bursty-load.txt").write_text("4 5 6")
+    assert get_workload(1, 300, 2, 1, "bursty", tmp_path) == [4, 5, 0, 6]
+
+
+def test_a_folder_is_no_workload_file(tmp_path):
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_counts(tmp_path)

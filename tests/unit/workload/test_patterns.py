@@ -144,3 +144,8 @@ def test_an_unknown_pattern_is_refused_with_those_there_are():
 def test_a_pattern_of_no_units_is_refused():
     with pytest.raises(UsageError, match="at least 1"):
         generate("bursty", 0, 0)
+
+
+def test_a_pattern_longer_than_memory_is_refused():
+    with pytest.raises(UsageError, match="at most"):
+        generate("periodic", 10**12, 0)

@@ -106,3 +106,23 @@ def test_payloads_are_drawn_uniformly_from_all_there_are():
     shares = np.bincount(payload, minlength=9)
     assert len(shares) == 9
     assert ((shares - 10_000) ** 2 / 10_000).sum() < 26.1  # the 99.9 % point of eight degrees of freedom
+
+
+def test_a_closed_loop_has_payloads_and_no_instants_in_its_file(tmp_path):
+    path = tmp_path / "schedule.parquet"
+    closed = schedule(intended_ns=np.empty(0, np.int64), recipe={"mode": "closed-loop"})
+    closed.to_parquet(path)
+    assert pq.read_table(path)["intended_ns"].to_pylist() == [None] * 3
+    back = Schedule.from_parquet(path)
+    assert (len(back), back.payload.tolist(), back.sha256) == (0, [2, 0, 1], closed.sha256)
+
+
+def test_a_file_whose_instants_are_no_numbers_is_refused(tmp_path):
+    path = tmp_path / "schedule.parquet"
+    schedule().to_parquet(path)
+    table = pq.read_table(path)
+    for column in (pa.array([[1], [2], [3]]), pa.array(["a", "b", "c"]), pa.nulls(3, pa.int64())):
+        changed = table.set_column(0, "intended_ns", column)
+        pq.write_table(changed.replace_schema_metadata(table.schema.metadata), path)
+        with pytest.raises(UsageError, match=r"schedule\.parquet"):
+            Schedule.from_parquet(path)

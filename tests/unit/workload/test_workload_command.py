@@ -67,3 +67,8 @@ def test_len_past_the_end_of_a_file_is_refused(tmp_path):
     (tmp_path / "x.txt").write_text("1 2 3")
     with pytest.raises(UsageError, match="only 3 time units"):
         call("plot", tmp_path / "x.txt", "--len", 4, "--out", tmp_path / "x.html")
+
+
+def test_without_out_the_pattern_goes_to_the_standard_output():
+    printed = call("generate", "--type", "periodic", "--len", 20, "--seed", 3)
+    assert printed == " ".join(map(str, generate("periodic", 20, 3))) + "\n"
