@@ -2,45 +2,80 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import uuid
+from pathlib import Path
 
+import numpy as np
 import pytest
+from rich.console import Console
 
 from streambox import demo
 from streambox.errors import RunFailed
+from streambox.loadgen import session
+from streambox.loadgen.payload import make_payloads
 from streambox.workload.schedule import Schedule
+
+
+def marked(marker: str) -> set[str]:
+    """The living processes whose environment holds *marker*: a process and all its descendants."""
+    found = set()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if marker.encode() in environment.read_bytes():
+                found.add(environment.parent.name)
+    return found
 
 
 def test_the_demo_serves_loads_checks_and_leaves_its_report(tmp_path):
     out = tmp_path / "demo"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "streambox",
-            "demo",
-            "--duration",
-            "4s",
-            "--multiple",
-            "0.1",
-            "--out",
-            str(out),
-        ],
-        capture_output=True,
+    marker = uuid.uuid4().hex
+    command = [sys.executable, "-m", "streambox", "demo", "--duration", "4s", "--multiple", "0.1"]
+    process = subprocess.Popen(
+        [*command, "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=100,
+        env={**os.environ, "DEMO_TEST": marker},
     )
-    assert done.returncode == 0, done.stderr
+    try:
+        printed, complaints = process.communicate(timeout=100)
+        assert marked(marker) == set()  # neither the server nor its worker is left
+    finally:
+        for pid in marked(marker):
+            os.kill(int(pid), signal.SIGKILL)
+    assert process.returncode == 0, complaints
     summary = json.loads((out / "summary.json").read_text())
     assert summary["offered"] == summary["ok"] > 50
     assert summary["wrong"] == 0
     assert summary["batch_size"]["mean"] >= 1
     assert len(Schedule.from_parquet(out / "schedule.parquet")) == summary["offered"]
     assert (out / "report.html").stat().st_size > 100_000
-    assert "report.html" in done.stdout
+    assert "report.html" in printed
     assert (out / "outcomes.parquet").is_file()
+
+
+def test_a_server_whose_answers_are_somebody_elses_fails_the_demo(tmp_path, monkeypatch):
+    """The real server; what is held against its answers are those to other images."""
+
+    def crossed(*arguments):
+        payloads = make_payloads(*arguments)
+        payloads.expected = np.roll(payloads.expected, 1, axis=0)
+        return payloads
+
+    monkeypatch.setattr(session, "make_payloads", crossed)
+    options = demo.DemoOptions(duration_ns=1, multiple=0.1, out=tmp_path, quiet=True)
+    summary = demo.run_demo(options, Console(quiet=True))
+    assert summary["wrong"] > 0.9 * summary["offered"] > 0
+    assert summary["ok"] + summary["wrong"] == summary["offered"]
+    with pytest.raises(RunFailed, match="answers were wrong"):
+        demo.judge(summary)
+    assert (tmp_path / "report.html").is_file()  # the failure is there to be looked at
 
 
 def test_a_server_that_does_not_start_is_shown_with_its_own_words():

@@ -17,6 +17,7 @@ WRONG: Final = "wrong"
 TIMEOUT: Final = "timeout"
 RESET: Final = "reset"
 UNSENT: Final = "unsent"
+INTERRUPTED: Final = "interrupted"
 CONNECT_FAILED: Final = "connect_failed"
 BAD_RESPONSE: Final = "bad_response"
 OTHER: Final = "other"
@@ -154,6 +155,8 @@ class Recorder:
         self.ended = 0
         self.ok = 0
         self.errors: dict[str, int] = {}
+        self.batch_rows = 0
+        self.batch_replies = 0
 
     def kind(self, name: str) -> int:
         """The number that stands for *name* from now on."""
@@ -196,6 +199,8 @@ class Recorder:
             self.errors[name] = self.errors.get(name, 0) + 1
 
     def on_batch(self, index: int, batch_id: int, size: int, wait_ns: int, service_ns: int) -> None:
+        self.batch_rows += size
+        self.batch_replies += 1
         outcomes = self.outcomes
         outcomes.batch_id[index] = batch_id
         outcomes.batch_size[index] = size

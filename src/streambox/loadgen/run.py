@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 _SENDS_AT_ONCE: Final = 64  # then responses get their turn, however late the schedule is
 _PROGRESS_S: Final = 0.25
 _LEAD_NS: Final = 100_000_000  # between the last preparation and the first request
+_GENERATION_S: Final = 2.0  # the display's percentiles are over the last two to four seconds
 _NS_PER_S: Final = 1_000_000_000
+_NEVER_NS: Final = 1 << 62
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,7 @@ class Run:
         self._stopping = False
         self._end = asyncio.Event()
         self._last = (0.0, 0, 0)
+        self._turned_s = 0.0
 
     async def __call__(self) -> Outcomes:
         options, recorder = self._options, self._recorder
@@ -103,16 +106,27 @@ class Run:
         start_ns = self._begin(len(self._schedule))
 
         def send_due() -> None:
+            now_ns = time.monotonic_ns() - start_ns
             for _ in range(_SENDS_AT_ONCE):
-                if not pacer.due(time.monotonic_ns() - start_ns):
+                if not pacer.due(now_ns):
                     break
                 sender.send(pacer.take())
-            if pacer.next_ns is not None:
+                now_ns = time.monotonic_ns() - start_ns
+            if pacer.next_ns is None:
+                sender.next_due_ns = _NEVER_NS
+            else:
+                sender.next_due_ns = pacer.next_ns
                 clock.call_at(start_ns + pacer.next_ns, send_due)
+            sender.check_in_slack(now_ns)
 
         if pacer.next_ns is not None:
             clock.call_at(start_ns + pacer.next_ns, send_due)
-        return pacer.stop
+
+        def stop() -> None:
+            pacer.stop()
+            sender.next_due_ns = _NEVER_NS
+
+        return stop
 
     # ---- closed loop -----------------------------------------------------------------------------
 
@@ -185,12 +199,12 @@ class Run:
         last_s, last_offered, last_completed = self._last
         self._last = (elapsed_s, offered, recorder.completed)
         span_s = max(elapsed_s - last_s, 1e-3)
-        recent_ns = np.fromiter(sender.recent_ns, np.int64)
-        p50, p99 = np.percentile(recent_ns, (50, 99)) / 1e6 if len(recent_ns) else (0.0, 0.0)
-        part = slice(max(0, offered - 4096), offered)
-        outcomes = recorder.outcomes
-        sizes = outcomes.batch_size[part]
-        lags_ns = (outcomes.sent_ns[part] - outcomes.intended_ns[part])[outcomes.sent_ns[part] >= 0]
+        p50_ns, p99_ns = sender.responses.percentiles(0.5, 0.99)
+        (lag_p99_ns,) = sender.lags.percentiles(0.99)
+        if elapsed_s - self._turned_s >= _GENERATION_S:
+            self._turned_s = elapsed_s
+            sender.responses.turn()
+            sender.lags.turn()
         return Progress(
             elapsed_s=max(0.0, elapsed_s),
             total=len(self._schedule),
@@ -201,10 +215,10 @@ class Run:
             in_flight=sender.in_flight,
             offered_per_s=(offered - last_offered) / span_s,
             achieved_per_s=(recorder.completed - last_completed) / span_s,
-            p50_ms=float(p50),
-            p99_ms=float(p99),
-            mean_batch_size=float(sizes[sizes > 0].mean()) if (sizes > 0).any() else 0.0,
-            lag_p99_us=float(np.percentile(lags_ns, 99)) / 1e3 if len(lags_ns) else 0.0,
+            p50_ms=None if p50_ns is None else p50_ns / 1e6,
+            p99_ms=None if p99_ns is None else p99_ns / 1e6,
+            mean_batch_size=recorder.batch_rows / recorder.batch_replies if recorder.batch_replies else None,
+            lag_p99_us=None if lag_p99_ns is None else lag_p99_ns / 1e3,
         )
 
     @contextlib.contextmanager

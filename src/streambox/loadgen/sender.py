@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streambox.errors import RunFailed
-from streambox.loadgen.connection import IDLE, ClientConnection
-from streambox.loadgen.record import BAD_RESPONSE, CONNECT_FAILED, RESET, TIMEOUT
+from streambox.loadgen.connection import IDLE, ClientConnection, Framing
+from streambox.loadgen.gauge import Gauge
+from streambox.loadgen.record import BAD_RESPONSE, CONNECT_FAILED, INTERRUPTED, RESET, TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 
 _SWEEP_S: Final = 0.05
 _CHECKS_AT_ONCE: Final = 16
-_RECENT: Final = 4096
+_SLACK_NS: Final = 200_000  # checks are put off when the next request is due sooner
+_MOST_UNCHECKED: Final = 8192
+_MOST_HEADS: Final = 256
+_NEVER_NS: Final = 1 << 62
 _RETRY_S: Final = 0.05  # before a caller of a closed loop tries to connect again
 
 
@@ -63,7 +69,11 @@ class Sender:
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing = False
         self._busy = 0
-        self.recent_ns: deque[int] = deque(maxlen=_RECENT)
+        self._addresses: list[Any] = []
+        self.heads: dict[bytes, Framing] = {}
+        self.responses = Gauge()
+        self.lags = Gauge()
+        self.next_due_ns = _NEVER_NS
         self.on_ended: Callable[[], None] | None = None
         self.start_ns = 0
 
@@ -89,6 +99,8 @@ class Sender:
             task.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
         for connection in list(self._connections):
+            if connection.index != IDLE:
+                self._recorder.on_end(connection.index, INTERRUPTED)
             connection.transport.abort()
         while self._unchecked:
             self._check_one()
@@ -129,6 +141,7 @@ class Sender:
         self._busy += 1
         now_ns = time.monotonic_ns() - self.start_ns
         self._recorder.on_sent(index, now_ns)
+        self.lags.add(now_ns - int(self._recorder.outcomes.intended_ns[index]))
         self._sent_order.append((now_ns, index, connection))
 
     def _open_more(self) -> None:
@@ -145,13 +158,35 @@ class Sender:
 
     async def _open(self) -> ClientConnection:
         async with asyncio.timeout(self._timeout_ns / 1e9):
+            connected = await self._connected()
             _, connection = await self._loop.create_connection(
-                lambda: ClientConnection(self), self._target.host, self._target.port
+                lambda: ClientConnection(self, connected), sock=connected
             )
         self._connections.add(connection)
         if not self.start_ns:
             self._idle.append(connection)
         return connection
+
+    async def _connected(self) -> socket.socket:
+        """A socket connected to the first of the target's addresses that accepts. Raises OSError."""
+        if not self._addresses:
+            target = self._target
+            self._addresses = await self._loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        failure: OSError | None = None
+        for family, kind, protocol, _, address in self._addresses:
+            opened = socket.socket(family, kind, protocol)
+            try:
+                opened.setblocking(False)
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await self._loop.sock_connect(opened, address)
+                return opened
+            except OSError as error:
+                opened.close()
+                failure = error
+            except BaseException:
+                opened.close()
+                raise
+        raise failure or OSError("the name has no address")
 
     async def _open_for_waiting(self) -> None:
         try:
@@ -179,11 +214,12 @@ class Sender:
             return
         now_ns = time.monotonic_ns() - self.start_ns
         self._recorder.on_response(index, now_ns, status)
-        self.recent_ns.append(now_ns - int(self._recorder.outcomes.intended_ns[index]))
+        self.responses.add(now_ns - int(self._recorder.outcomes.intended_ns[index]))
         self._unchecked.append((index, status, body))
-        if not self._checking:
-            self._checking = True
-            self._loop.call_soon(self._check_some)
+        if len(self._unchecked) > _MOST_UNCHECKED:
+            self._check_one()
+        else:
+            self.check_in_slack(now_ns)
         connection.index = IDLE
         self._busy -= 1
         if keep_alive:
@@ -195,6 +231,11 @@ class Sender:
                 self._open_more()
         if self.on_ended is not None:
             self.on_ended()
+
+    def learn(self, head: bytes, framing: Framing) -> None:
+        if len(self.heads) == _MOST_HEADS:  # a date in it changes every second
+            self.heads.clear()
+        self.heads[head] = framing
 
     def on_garbage(self, connection: ClientConnection) -> None:
         """What came is no HTTP response, or none that was asked for."""
@@ -224,14 +265,18 @@ class Sender:
 
     # ---- in slack time ---------------------------------------------------------------------------
 
+    def check_in_slack(self, now_ns: int) -> None:
+        """Judge what has come, unless a request is due soon."""
+        if self._unchecked and not self._checking and now_ns + _SLACK_NS < self.next_due_ns:
+            self._checking = True
+            self._loop.call_soon(self._check_some)
+
     def _check_some(self) -> None:
         """A few checks at a time, so that a request that falls due does not wait for them."""
         self._checking = False
         for _ in range(min(_CHECKS_AT_ONCE, len(self._unchecked))):
             self._check_one()
-        if self._unchecked:
-            self._checking = True
-            self._loop.call_soon(self._check_some)
+        self.check_in_slack(time.monotonic_ns() - self.start_ns)
 
     def _check_one(self) -> None:
         self._checker.check(*self._unchecked.popleft())
@@ -252,5 +297,6 @@ def _why(error: BaseException | None) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        # asyncio puts the address in place of the reason; a name that is not found has no errno.
+        return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
     return str(error) if error else "no connection"
