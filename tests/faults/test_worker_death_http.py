@@ -32,9 +32,7 @@ def sixteen(bad: int, place: int) -> list[float]:
         (EXIT, 500, "worker_died"),
     ],
 )
-def test_one_bad_row_in_sixteen_leaves_the_other_fifteen_their_answers(
-    server, bad, status, code, place
-) -> None:
+def test_one_bad_row_leaves_the_other_fifteen_their_answers(server, bad, status, code, place) -> None:
     firsts = sixteen(bad, place)
     with server.connect() as caller:
         caller.send(*(predict(first) for first in firsts))

@@ -33,7 +33,8 @@ PAIR = """\
   double: {executor: python, callable: "edge_models:obey", %s, %s}
   pair: {executor: python, callable: "edge_models:identity",
          inputs: [{name: a, datatype: FP32, shape: [-1, 2]}, {name: b, datatype: INT8, shape: [-1, 1]}],
-         outputs: [{name: a_out, datatype: FP32, shape: [-1, 2]}, {name: b_out, datatype: INT8, shape: [-1, 1]}]}
+         outputs: [{name: a_out, datatype: FP32, shape: [-1, 2]},
+                   {name: b_out, datatype: INT8, shape: [-1, 1]}]}
 """ % (VECTOR, OUTPUT)  # noqa: UP031 - braces all over
 
 

@@ -229,7 +229,7 @@ def test_a_fault_in_a_file_names_the_file(tmp_path, content, message):
 
 
 def test_a_key_given_twice_is_an_error_that_names_line_and_key() -> None:
-    with pytest.raises(ConfigError, match="line 2: .*'port' is given twice"):
+    with pytest.raises(ConfigError, match=r"line 2: .*'port' is given twice"):
         parse_config("batcher:\n  {port: 1, port: 2}\n")
 
 
