@@ -455,8 +455,13 @@ def start_and_stop(server: TinyServer, behave_stopped, *, after: int = 20, optio
         loop = asyncio.get_running_loop()
 
         def watch() -> None:
-            server.wait_until_asked(after)
-            loop.call_soon_threadsafe(behave_stopped, replay)
+            try:
+                server.wait_until_asked(after)
+                loop.call_soon_threadsafe(behave_stopped, replay)
+            except AssertionError:  # end it all the same, so that the test can tell
+                loop.call_soon_threadsafe(replay.stop)
+                loop.call_soon_threadsafe(replay.stop)
+                raise
 
         watcher = threading.Thread(target=watch)
         watcher.start()

@@ -62,6 +62,7 @@ class Run:
         self._end = asyncio.Event()
         self._last = (0.0, 0, 0)
         self._turned_s = 0.0
+        self._withdrawn = 0
 
     async def __call__(self) -> Outcomes:
         options, recorder = self._options, self._recorder
@@ -96,7 +97,7 @@ class Run:
             self._end.set()
         self._stopping = True
         self._stop_sending()
-        self._sender.give_up_waiting()
+        self._give_up_waiting()
 
     # ---- open loop -------------------------------------------------------------------------------
 
@@ -173,7 +174,7 @@ class Run:
             now_ns = time.monotonic_ns()
             sent_all_ns = sent_all_ns or now_ns
             if now_ns - sent_all_ns > self._options.timeout_ns:
-                sender.give_up_waiting()
+                self._give_up_waiting()
             if sender.quiet:
                 return
 
@@ -182,9 +183,18 @@ class Run:
             return self._stopping or time.monotonic_ns() >= self._closed_end_ns
         return self._pacer.next_ns is None
 
+    def _give_up_waiting(self) -> None:
+        self._withdrawn += self._sender.give_up_waiting()
+
     def _offered(self) -> int:
-        """How many requests fell due: all of them, unless the run was stopped."""
-        return self._recorder.added if self._options.concurrency else self._pacer.index
+        """
+        How many requests fell due: all of them, unless the run was stopped.
+
+        In a closed loop nothing falls due: what a caller still wanted to send does not count.
+        """
+        if self._options.concurrency:
+            return self._recorder.added - self._withdrawn
+        return self._pacer.index
 
     def _first_connections(self) -> int:
         """Enough for 20 ms of the busiest second, so that few are opened under way."""

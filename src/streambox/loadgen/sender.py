@@ -119,9 +119,11 @@ class Sender:
     def connections(self) -> int:
         return len(self._connections)
 
-    def give_up_waiting(self) -> None:
-        """What still waits for a connection stays unsent."""
+    def give_up_waiting(self) -> int:
+        """What still waits for a connection stays unsent; returns how many, the newest, requests that is."""
+        count = len(self._waiting)
         self._waiting.clear()
+        return count
 
     # ---- sending ---------------------------------------------------------------------------------
 
