@@ -3,7 +3,8 @@ How late the Load Generator sends: ``python benchmarks/loadgen_lag.py``.
 
 Replays Poisson arrivals at each rate against a static server on this machine (nginx where it is
 installed, else a small one of our own) and prints send lag, the rate reached, and the generator's
-CPU time per request. The generator runs on one core (one thread).
+CPU time per request. The generator runs on one core (one thread). What ``wrk``, where it is installed, gets
+out of the same server closed-loop stands beside it: the most that could be asked of it here.
 """
 
 from __future__ import annotations
@@ -130,6 +131,18 @@ def measure(port: int, rate_per_s: float, seconds: float, seed: int) -> tuple[Fi
     return finished, time.process_time() - before
 
 
+def wrk_per_s(port: int, seconds: float) -> float | None:
+    """What one thread of wrk with 64 connections reaches; None where there is no wrk."""
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        return None
+    command = [wrk, "-t1", "-c64", f"-d{max(1, round(seconds))}s", f"http://127.0.0.1:{port}/api/batcher"]
+    found = re.search(
+        r"Requests/sec:\s*([\d.]+)", subprocess.run(command, capture_output=True, text=True).stdout
+    )
+    return float(found[1]) if found else None
+
+
 def row(rate_per_s: float, finished: Finished, cpu_s: float) -> str:
     summary = finished.summary
     lag = summary["send_lag_us"]
@@ -159,6 +172,9 @@ def main() -> None:
         for seed in range(args.rounds):
             for rate_per_s in args.rates:
                 print(row(rate_per_s, *measure(port, rate_per_s, args.seconds, seed)), flush=True)
+        most_per_s = wrk_per_s(port, args.seconds)
+        if most_per_s is not None:
+            print(f"{'wrk -t1 -c64, closed loop':>25} {most_per_s:,.0f}/s")
 
 
 if __name__ == "__main__":
