@@ -408,21 +408,36 @@ def test_a_caller_who_does_not_read_is_not_read_from_and_harms_nobody(server):
     assert ids == [str(n) for n in range(count)]
 
 
-def test_requests_refused_while_their_caller_did_not_read_are_answered(server):
+def test_requests_refused_while_their_caller_did_not_read_are_answered(server, gate):
+    """All have been read behind a reply that fills every buffer; nothing more comes to stir them."""
     count = 60
     with deaf(server) as wire:
-        messages = b"".join(post("/api/batcher", vector(n, "x" * BIG)) for n in range(count))
-        sender = threading.Thread(target=wire.send, args=(messages,))
-        sender.start()
+        wire.send(post("/api/batcher", vector(HOLD, "x" * 10_000_000)))
+        gate.started()
+        wire.send(predict(1) * count)
         connection = only_connection(server)
+        server.until(lambda: connection._unsubmitted and connection.flow.read_paused)
+        gate.go()
         server.until(lambda: connection.flow.write_paused and not server.serving.scheduler.in_flight)
         admission = server.serving.models["double"].admission
         admission.closed_by = ModelUnavailable("closed by the test")
-        statuses = [reply.status for reply in wire.replies(count)]
+        statuses = [reply.status for reply in wire.replies(1 + count)]
         admission.open()
-        sender.join()
-    assert statuses == sorted(statuses)
-    assert set(statuses) == {200, 503}
+    assert statuses == [200] * PIPELINE + [503] * (1 + count - PIPELINE)
+
+
+def test_a_caller_who_does_not_read_refusals_is_not_read_from_either(server):
+    rest = memoryview(BAD_JSON * 200_000)
+
+    def pushed() -> bool:
+        nonlocal rest
+        rest = wire.push(rest)
+        return server.call(lambda: connection.flow.write_paused and connection.flow.read_paused)
+
+    with deaf(server) as wire:
+        connection = only_connection(server)
+        until(pushed)
+        wire.reset()
 
 
 @pytest.mark.parametrize("header", ["connection: close", "x-none: 1"])

@@ -525,8 +525,12 @@ class HotConnection(HttpToolsProtocol):
             self.transport.close()
 
     def shutdown(self) -> None:
-        """The server stops: close at once, or after the replies that are owed."""
-        self._close_after_last()
+        """The server stops: close after the replies that are owed; at once, where none are."""
+        if self._exchanges:
+            self._close_after_last()
+        else:
+            self._phase = SHUT
+            self.transport.close()
 
 
 def _fit_to_show(error: BaseException) -> StreamBoxError:
