@@ -159,6 +159,8 @@ def test_waiting_for_a_connection_is_send_lag():
     assert ends(finished) == {"ok": 50}
     # 50 answers of 20 ms, one after the other: the last request goes out after 49 of them.
     assert finished.summary["send_lag_us"]["max"] >= 49 * 20_000 - 49 * 5_000
+    # And the wait is in what its user felt: latency counts from the intended instant.
+    assert finished.summary["response_ms"]["max"] >= finished.summary["send_lag_us"]["max"] / 1000
     assert finished.summary["verdict"]["status"] == "generator-limited"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge_models import RAISE
+from edge_models import HOLD, RAISE
 from support import gone, infer, post, predict, request
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -76,6 +77,37 @@ def test_batches_are_counted_by_reason_and_size(server) -> None:
         count = f"streambox_{family}_count{{model=double}}"
         assert after[count] - before.get(count, 0) == 1, family
         assert after[count] == after[f"streambox_{family}_bucket{{le=+Inf,model=double}}"], family
+
+
+def test_every_way_for_a_batch_to_leave_is_told_apart(server, gate) -> None:
+    """Behind a held batch of one: 70 rows make two full batches and a rest whose window has long passed."""
+
+    def batches(reason: str) -> float:
+        return scrape(server).get(f"streambox_batches_total{{model=double,reason={reason}}}", 0)
+
+    reasons = ("batchsize", "timewindow", "retry")
+    before = {reason: batches(reason) for reason in reasons}
+    with server.connect() as holder, contextlib.ExitStack() as stack:
+        holder.send(predict(HOLD))
+        gate.started()
+        wires = [stack.enter_context(server.connect()) for _ in range(7)]
+        for wire in wires:
+            wire.send(predict(1) * 10)
+        server.until(lambda: server.counters().in_flight == 71)
+        gate.go()
+        assert holder.reply().status == 200
+        for wire in wires:
+            assert {reply.status for reply in wire.replies(10)} == {200}
+    assert batches("batchsize") == before["batchsize"] + 2
+    assert batches("timewindow") == before["timewindow"] + 2
+    with server.connect() as holder, server.connect() as mates:
+        holder.send(predict(HOLD))
+        gate.started()
+        mates.send(predict(1) + predict(RAISE))
+        server.until(lambda: server.counters().in_flight == 3)
+        gate.go()
+        assert [reply.status for reply in (holder.reply(), *mates.replies(2))] == [200, 200, 422]
+    assert batches("retry") == before["retry"] + 2
 
 
 def test_a_killed_worker_shows_as_a_restart(server) -> None:
