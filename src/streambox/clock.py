@@ -59,9 +59,15 @@ class _Agenda:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
-    def pop_due(self, now_ns: int) -> Timer | None:
+    @property
+    def added(self) -> int:
+        """How many timers there have ever been: the number of the newest one."""
+        return self._count
+
+    def pop_due(self, now_ns: int, newest: int | None = None) -> Timer | None:
+        """The earliest timer, if it is due and not newer than number *newest*."""
         due_ns = self.next_ns()
-        if due_ns is None or due_ns > now_ns:
+        if due_ns is None or due_ns > now_ns or (newest is not None and self._heap[0][1] > newest):
             return None
         return heapq.heappop(self._heap)[2]
 
@@ -147,8 +153,10 @@ class LoopClock:
         if self._alarm is not None:
             self._alarm.acknowledge()
         self._armed_ns = None
+        # What a callback adds waits for the next alarm, even if it is due: I/O gets its turn first.
+        newest = self._agenda.added
         try:
-            while (timer := self._agenda.pop_due(self.now_ns())) is not None:
+            while (timer := self._agenda.pop_due(self.now_ns(), newest)) is not None:
                 timer.callback()
         finally:  # also when a callback has raised: the others' timers must not be lost with it
             next_ns = self._agenda.next_ns()

@@ -164,3 +164,28 @@ def test_a_closed_clock_leaves_nothing_on_the_loop(play):
 def test_a_timer_knows_its_instant():
     timer = Timer(5, print)
     assert (timer.when_ns, timer.cancelled) == (5, False)
+
+
+def test_a_timer_that_always_comes_due_again_lets_the_loop_do_other_work() -> None:
+    """A sender behind its schedule sets its next wake-up in the past; responses still get their turn."""
+
+    async def scenario() -> int:
+        loop = asyncio.get_running_loop()
+        clock = LoopClock(loop)
+        runs = 0
+        other_work = loop.create_future()
+
+        def again() -> None:
+            nonlocal runs
+            runs += 1
+            if runs == 1:
+                loop.call_soon(other_work.set_result, None)
+            if not other_work.done() and runs < 10_000:
+                clock.call_at(clock.now_ns() - 1, again)
+
+        clock.call_at(clock.now_ns(), again)
+        await other_work
+        clock.close()
+        return runs
+
+    assert asyncio.run(scenario()) < 10
