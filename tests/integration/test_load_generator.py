@@ -444,12 +444,14 @@ def test_a_closed_loop_says_what_it_is_in_every_output(tmp_path):
 # ---- stopping ------------------------------------------------------------------------------------
 
 
-def start_and_stop(server: TinyServer, behave_stopped, *, after: int = 20, options: dict | None = None):
+def start_and_stop(
+    server: TinyServer, behave_stopped, *, after: int = 20, rate_per_s: int = 200, options: dict | None = None
+):
     """Run a long schedule on a loop of its own; call *behave_stopped(run)* once *after* requests came."""
     payloads = make_payloads(server.target, "digits", 0)
-    schedule = draw_schedule(
-        WorkloadOptions(rate_per_s=200, duration_ns=600 * SECOND), "digits", len(payloads)
-    )
+    duration_ns = 120_000 * SECOND // rate_per_s  # far longer than any test takes
+    workload = WorkloadOptions(rate_per_s=rate_per_s, duration_ns=duration_ns)
+    schedule = draw_schedule(workload, "digits", len(payloads))
     chosen = RunOptions(target=server.target, **{"timeout_ns": 60 * SECOND, **(options or {})})
     replay = Run(schedule, payloads, chosen, make_live_view(CONSOLE, quiet=True))
 
@@ -521,9 +523,9 @@ def test_stopped_once_it_does_not_send_what_still_waits_for_a_connection():
         stopped.set()
 
     with TinyServer(held) as server:
-        _, outcomes = start_and_stop(server, stop, options={"connections": 1})
+        _, outcomes = start_and_stop(server, stop, rate_per_s=20_000, options={"connections": 1})
     assert outcomes.ok.sum() == len(server.asked) == 20
-    assert set(outcomes.errors()) <= {"unsent"}
+    assert set(outcomes.errors()) == {"unsent"}  # at this rate several fall due during one answer
 
 
 def test_stopped_twice_it_ends_at_once_and_reports_what_there_is():
