@@ -113,15 +113,19 @@ class Run:
                     break
                 sender.send(pacer.take())
                 now_ns = time.monotonic_ns() - start_ns
-            if pacer.next_ns is None:
-                sender.next_due_ns = _NEVER_NS
-            else:
-                sender.next_due_ns = pacer.next_ns
-                clock.call_at(start_ns + pacer.next_ns, send_due)
+            sender.next_due_ns = _NEVER_NS if pacer.next_ns is None else pacer.next_ns
             sender.check_in_slack(now_ns)
 
-        if pacer.next_ns is not None:
-            clock.call_at(start_ns + pacer.next_ns, send_due)
+        def wake() -> None:
+            send_due()
+            sleep()
+
+        def sleep() -> None:
+            if pacer.next_ns is not None:
+                clock.call_at(start_ns + pacer.next_ns, wake)
+
+        sender.on_due = send_due
+        sleep()
 
         def stop() -> None:
             pacer.stop()

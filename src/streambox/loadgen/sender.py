@@ -36,6 +36,8 @@ class Sender:
     Sends request *index* on an idle connection at once; opens more, up to *limit*, when
     none is idle; beyond that a request waits for one, and its lag shows it.
 
+    ``on_due()``, where it is set, is called between two responses when the instant
+    ``next_due_ns`` has come: a send need not wait for all the responses that came at once.
     ``on_ended()``, where it is set, is called once for every request that has ended; not while
     closing, and ``_RETRY_S`` late for one that could not be connected.
     """
@@ -74,6 +76,7 @@ class Sender:
         self.responses = Gauge()
         self.lags = Gauge()
         self.next_due_ns = _NEVER_NS
+        self.on_due: Callable[[], None] | None = None
         self.on_ended: Callable[[], None] | None = None
         self.start_ns = 0
 
@@ -231,6 +234,8 @@ class Sender:
             connection.transport.close()
             if self._waiting:
                 self._open_more()
+        if now_ns >= self.next_due_ns and self.on_due is not None:
+            self.on_due()
         if self.on_ended is not None:
             self.on_ended()
 
