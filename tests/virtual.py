@@ -80,7 +80,7 @@ class VirtualExecutor:
     def running(self) -> int:
         return len(self.in_hand)
 
-    def start(self, batch: Batch, ended: Callable[[Batch, Any], None]) -> None:
+    def begin(self, batch: Batch, ended: Callable[[Batch, Any], None]) -> None:
         now_ns = self.clock.now_ns()
         requests = tuple(batch.requests)
         started = Started(
@@ -103,9 +103,6 @@ class VirtualExecutor:
     async def load(self) -> ModelSpec:
         return SPEC
 
-    async def execute(self, batch: Batch) -> Any:
-        raise NotImplementedError
-
     async def unload(self) -> None:
         return
 
@@ -113,16 +110,12 @@ class VirtualExecutor:
         return Health(ready=True, slots=self.slots, restarts=0)
 
 
-def run(executor: Any, batch: Batch, ended: Callable[[Batch, Any], None]) -> None:
-    executor.start(batch, ended)
-
-
 class Bench:
     """A scheduler in virtual time, and every request that it was given. ``ended`` is in order."""
 
     def __init__(self, make_batcher: Callable[[Any], Any] = StreamBoxBatcher, **model: Any) -> None:
         self.clock = VirtualClock()
-        self.scheduler = Scheduler(self.clock, run, make_batcher)
+        self.scheduler = Scheduler(self.clock, make_batcher)
         self.batcher = self.scheduler.batcher
         self.served: dict[str, ServedModel] = {}
         self.executors: dict[str, VirtualExecutor] = {}

@@ -26,7 +26,7 @@ from streambox.batcher.scheduler import Scheduler, ServedModel
 from streambox.clock import LoopClock
 from streambox.config import Config, ModelSection
 from streambox.errors import BadRequest, ConfigError, Draining, UnknownModel
-from streambox.executor.base import BatchError, BatchErrorKind, LoadFailed, ModelSpec, TensorSpec
+from streambox.executor.base import LoadFailed, ModelSpec, TensorSpec
 from streambox.executor.options import WorkerOptions
 from streambox.executor.process import WorkerExecutor
 from streambox.models import BUILTIN
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from streambox.batcher.batch import Batch
     from streambox.batcher.interface import Batcher
-    from streambox.batcher.scheduler import Result
     from streambox.executor.base import Executor
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -76,7 +74,6 @@ class Serving:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.models: dict[str, ServedModel] = {}
-        self._executions: set[asyncio.Task[None]] = set()
         self._loads: dict[str, asyncio.Task[None]] = {}
         self._draining: asyncio.Event | None = None
 
@@ -84,7 +81,7 @@ class Serving:
         loop = asyncio.get_running_loop()
         self.clock = LoopClock(loop)
         try:
-            self.scheduler = Scheduler(self.clock, self._run, batcher_factory(self.config))
+            self.scheduler = Scheduler(self.clock, batcher_factory(self.config))
             self.scheduler.on_unloaded = self._load_later
             await self._add_models()
         except BaseException:
@@ -222,12 +219,7 @@ class Serving:
         finally:
             del self._loads[name]
 
-    # ---- execution -------------------------------------------------------------------------------
-
-    def _run(self, executor: Executor, batch: Batch, ended: Callable[[Batch, Result], None]) -> None:
-        task = asyncio.get_running_loop().create_task(_execute(executor, batch, ended))
-        self._executions.add(task)
-        task.add_done_callback(self._executions.discard)
+    # ---- inside ------------------------------------------------------------------------------------
 
     def _request(
         self, model: str, inputs: Mapping[str, Array]
@@ -260,20 +252,9 @@ class Serving:
         for task in list(self._loads.values()):
             task.cancel()
         await asyncio.gather(*self._loads.values(), return_exceptions=True)
-        for task in list(self._executions):
-            task.cancel()
         executors = getattr(self, "_executors", {})
         await asyncio.gather(*(executor.unload() for executor in executors.values()))
         self.clock.close()
-
-
-async def _execute(executor: Executor, batch: Batch, ended: Callable[[Batch, Result], None]) -> None:
-    try:
-        result = await executor.execute(batch)
-    except Exception as error:
-        log.exception("executor raised", model=batch.model)
-        result = BatchError(BatchErrorKind.UNAVAILABLE, f"the executor failed: {error}", retryable=False)
-    ended(batch, result)
 
 
 def worker_options(name: str, section: ModelSection, folder: Path, execution_limit_ns: int) -> WorkerOptions:

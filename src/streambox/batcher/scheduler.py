@@ -1,9 +1,8 @@
 """
 The engine around a ``Batcher``: slots, dispatch, results, retries, expiry, drain.
 
-It is synchronous and pure but for its two arguments: a clock, and ``run``, which
-starts a batch on an executor and calls back with the result. The server passes the
-event loop's; tests pass virtual ones.
+It is synchronous, and pure but for the clock and the executors that it is given. The
+server gives it the event loop's clock and worker processes; tests give it virtual ones.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from streambox.batcher.policy import SlotView
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
 from streambox.errors import DeadlineExceeded, ModelUnavailable, Refused, StreamBoxError
-from streambox.executor.base import BatchError, BatchResult, RowErrors
+from streambox.executor.base import BatchError, BatchErrorKind, BatchResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -29,11 +28,9 @@ if TYPE_CHECKING:
     from streambox.batcher.interface import Batcher, QueueSettings
     from streambox.batcher.request import PendingRequest
     from streambox.clock import Clock, Timer
-    from streambox.executor.base import Executor, ModelSpec
+    from streambox.executor.base import Executor, ModelSpec, Outcome
 
-    Result = BatchResult | RowErrors | BatchError
     Unfit = tuple[PendingRequest, StreamBoxError]
-    Run = Callable[[Executor, Batch, Callable[[Batch, Result], None]], None]
 
 log = structlog.get_logger(__name__)
 
@@ -99,13 +96,13 @@ class ServedModel:
 class Scheduler:
     """Implements ``Engine`` for the ``Batcher`` that *make_batcher* builds."""
 
-    def __init__(self, clock: Clock, run: Run, make_batcher: Callable[[Scheduler], Batcher]) -> None:
+    def __init__(self, clock: Clock, make_batcher: Callable[[Scheduler], Batcher]) -> None:
         self.clock = clock
         self.on_idle: Callable[[], None] | None = None
         self.on_unloaded: Callable[[str], None] | None = None  # a request came for a model that is not ready
-        self._run = run
         self._served: dict[str, ServedModel] = {}
         self._batch_id = 0
+        self._on_end = self._ended
         self.batcher = make_batcher(self)  # last: its constructor may use the engine
 
     # ---- what the outside calls ------------------------------------------------------------------
@@ -263,9 +260,14 @@ class Scheduler:
         flushes = served.counters.flushes
         flushes[batch.reason] = flushes.get(batch.reason, 0) + 1
         served.running += 1
-        self._run(served.executor, batch, self._ended)
+        try:
+            served.executor.begin(batch, self._on_end)
+        except Exception as error:  # against its contract; its requests are not to be lost with it
+            log.exception("executor raised", model=served.name, batch=batch.id)
+            failure = BatchError(BatchErrorKind.UNAVAILABLE, f"the executor failed: {error}", retryable=False)
+            self.clock.call_at(batch.dispatched_ns, lambda: self._ended(batch, failure))
 
-    def _ended(self, batch: Batch, result: Result) -> None:
+    def _ended(self, batch: Batch, result: Outcome) -> None:
         served = self._served[batch.model]
         served.running -= 1
         if isinstance(result, BatchResult):

@@ -10,12 +10,13 @@ import msgspec
 from streambox.errors import StreamBoxError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
 
     from streambox.batcher.batch import Batch
 
+    OnEnd = Callable[[Batch, "Outcome"], None]
     Tensors = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 
@@ -88,6 +89,9 @@ class BatchError(msgspec.Struct, frozen=True):
     worker_died: bool = False
 
 
+Outcome = BatchResult | RowErrors | BatchError
+
+
 class Health(msgspec.Struct, frozen=True):
     """``ready``: at least one slot can take a batch, or the model is lazy and not asked for yet."""
 
@@ -108,8 +112,8 @@ class Executor(Protocol):
     """
     Runs one model's batches, up to ``slots`` at once.
 
-    ``execute`` never raises; whatever goes wrong is in its value. It may be called
-    with ``slots + 1`` batches at once: the one more is staged behind a busy slot.
+    ``begin`` may be called with ``slots + 1`` batches at once: the one more is staged
+    behind a busy slot.
     """
 
     slots: int
@@ -118,7 +122,12 @@ class Executor(Protocol):
         """Start what is needed and return the model's spec. Raises LoadFailed."""
         ...
 
-    async def execute(self, batch: Batch) -> BatchResult | RowErrors | BatchError: ...
+    def begin(self, batch: Batch, on_end: OnEnd) -> None:
+        """
+        Run *batch*, then call ``on_end(batch, outcome)``: once, whatever happens, and not before
+        this returns. Never raises; what goes wrong is in the outcome.
+        """
+        ...
 
     async def unload(self) -> None:
         """Stop every worker; idempotent."""

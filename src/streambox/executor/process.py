@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streambox.batcher.batch import Batch
-    from streambox.executor.base import ModelSpec
-    from streambox.executor.slot import Outcome
+    from streambox.executor.base import ModelSpec, OnEnd, Outcome
 
 
 __all__ = ["WorkerExecutor", "WorkerOptions"]
@@ -87,19 +86,27 @@ class WorkerExecutor:
         self._changed()
         return spec
 
-    async def execute(self, batch: Batch) -> Outcome:
+    def begin(self, batch: Batch, on_end: OnEnd) -> None:
         """
-        Run *batch* once, or fail it. Never raises, short of its task being cancelled; the batch
-        runs on then, its answer ignored.
+        Run *batch* once, or fail it; see ``Executor``.
 
         With no worker up it waits for the replacement, up to ``execution_limit_ns``.
         """
         if self._spec is None or self._given_up():
-            return self._unavailable()
-        assignment = Assignment(batch, asyncio.get_running_loop().create_future())
-        self._waiting.append(assignment)
+            self._soon(Assignment(batch, on_end), self._unavailable())
+            return
+        self._waiting.append(Assignment(batch, on_end))
         self._place()
-        return await assignment.outcome
+
+    async def execute(self, batch: Batch) -> Outcome:
+        """
+        Run *batch* once and return its outcome.
+
+        Never raises, short of its task being cancelled; the batch runs on then, its answer ignored.
+        """
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.begin(batch, lambda _, result: None if outcome.done() else outcome.set_result(result))
+        return await outcome
 
     async def unload(self) -> None:
         """
@@ -155,12 +162,16 @@ class WorkerExecutor:
                 self._arm()
                 return
             assignment = self._waiting.popleft()
-            if assignment.outcome.done():
-                continue
             try:
                 slot.run(assignment)
             except ValueError as error:
-                assignment.end(BatchError(BatchErrorKind.MODEL, f"cannot be sent: {error}", retryable=False))
+                failure = BatchError(BatchErrorKind.MODEL, f"cannot be sent: {error}", retryable=False)
+                self._soon(assignment, failure)
+
+    @staticmethod
+    def _soon(assignment: Assignment, outcome: Outcome) -> None:
+        """Not now: whoever began it may begin the next one when it ends, and so on without end."""
+        asyncio.get_running_loop().call_soon(assignment.end, outcome)
 
     def _arm(self) -> None:
         """See to it that the oldest waiting batch does not wait beyond the limit."""

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from streambox.batcher.batch import Batch
+    from streambox.executor.base import OnEnd, Outcome
     from streambox.executor.process import WorkerExecutor
 
-    Outcome = BatchResult | RowErrors | BatchError
 
 _STOP_GRACE_S = 2.0
 _PROVEN_NS = 1_000_000_000  # a worker that ends sooner, having been given nothing, counts as a failed start
@@ -25,18 +25,17 @@ _BACKOFF_S = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)  # after so many failed starts in a
 
 
 class Assignment:
-    """A batch on its way through: waiting, or at a worker, until ``outcome`` is set."""
+    """A batch on its way through: waiting, or at a worker, until it has an outcome."""
 
-    __slots__ = ("batch", "outcome", "started_ns")
+    __slots__ = ("batch", "on_end", "started_ns")
 
-    def __init__(self, batch: Batch, outcome: asyncio.Future[Outcome]) -> None:
+    def __init__(self, batch: Batch, on_end: OnEnd) -> None:
         self.batch = batch
-        self.outcome = outcome
+        self.on_end = on_end
         self.started_ns = time.monotonic_ns()  # of its present stage
 
     def end(self, outcome: Outcome) -> None:
-        if not self.outcome.done():  # else its caller was cancelled
-            self.outcome.set_result(outcome)
+        self.on_end(self.batch, outcome)
 
 
 class Slot:
@@ -187,10 +186,11 @@ class Slot:
         if not self.assigned or message.batch_id != self.assigned[0].batch.id:
             raise wire.WireError(f"an answer to batch {message.batch_id}, which is not the one running")
         outcome = _outcome(message, frame, self.assigned[0].batch.size)  # may raise: nothing changed yet
-        self.assigned.popleft().end(outcome)
+        ended = self.assigned.popleft()
         if self.assigned:
             self._begin(self.assigned[0])
         self._executor.on_free()
+        ended.end(outcome)
 
 
 def _encoded(batch: Batch) -> list[Buffer]:

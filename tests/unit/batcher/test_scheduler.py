@@ -6,8 +6,8 @@ import structlog
 from streambox.batcher import FlushReason, Scheduler, SlotView, State, StreamBoxBatcher
 from streambox.clock import VirtualClock
 from streambox.errors import QueueFull
-from streambox.executor.base import BatchResult, RowErrors
-from virtual import BROKEN, DIED, HOPELESS, MS, Bench, run, states
+from streambox.executor.base import RowErrors
+from virtual import BROKEN, DIED, HOPELESS, MS, Bench, states
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def test_repr_of_a_model_says_what_it_holds():
     assert bench.scheduler.in_flight == 3
 
 
-def test_the_scheduler_needs_no_more_than_a_clock_and_a_way_to_run():
+def test_the_scheduler_needs_no_more_than_a_clock():
     """Its constructor starts nothing, and a Batcher may use the engine from its own constructor on."""
     seen = []
 
@@ -77,7 +77,7 @@ def test_the_scheduler_needs_no_more_than_a_clock_and_a_way_to_run():
             super().__init__(engine)
             seen.extend([engine.clock.now_ns(), list(engine.models())])
 
-    Scheduler(VirtualClock(7), run, Curious)
+    Scheduler(VirtualClock(7), Curious)
     assert seen == [7, []]
 
 
@@ -466,12 +466,15 @@ def test_counters_tell_sizes_waits_service_times_and_reasons():
     assert (counters.service_ns.total, sum(counters.service_ns.counts)) == (20 * MS, 2)
 
 
-def test_a_run_that_answers_before_it_returns_is_fine():
-    def run_at_once(executor, batch, ended):
-        ended(batch, BatchResult({"y": batch.tensors["x"]}, 1))
-
+def test_an_executor_that_raises_against_its_contract_loses_no_request(logs):
     bench = Bench(max_batch_size=2)
-    bench.scheduler._run = run_at_once
+
+    def begin(batch, on_end):
+        raise RuntimeError("out of order")
+
+    bench.executor.begin = begin
     requests = bench.submit_many(10)
-    assert states(requests) == ["COMPLETED"] * 10
+    bench.advance_ms(1)
+    assert states(requests) == ["FAILED"] * 10
+    assert "out of order" in str(requests[0].error)
     assert bench.scheduler.slots("m").free == 1
