@@ -116,13 +116,10 @@ class LoopClock:
         self._agenda = _Agenda()
         self._armed_ns: int | None = None
         self._fallback: asyncio.TimerHandle | None = None
+        self.now_ns = time.monotonic_ns  # no call of ours between
         self._alarm = Alarm.create()
         if self._alarm is not None:
             loop.add_reader(self._alarm.fd, self._on_alarm)
-
-    @staticmethod
-    def now_ns() -> int:
-        return time.monotonic_ns()
 
     def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
         timer = Timer(when_ns, callback)

@@ -19,34 +19,43 @@ class Expiry:
     The unfinished requests of one model by deadline, queued and executing alike.
 
     Requests under the model's own time-out expire in the order of their arrival, so a
-    deque will do; a heap holds only those that brought a deadline. Ended requests are
-    dropped when they surface, or when they outnumber the others.
+    deque will do; a heap holds only those that brought a deadline. Ended requests stay
+    until they surface, or until ``prune``.
 
-    Cost: O(1) per request under the model's time-out, O(log n) otherwise.
+    Cost: an append per request under the model's time-out, O(log n) otherwise.
     """
 
-    __slots__ = ("_count", "_heap", "_queue")
+    __slots__ = ("_count", "_heap", "_queue", "append")
 
     def __init__(self) -> None:
         self._queue: deque[PendingRequest] = deque()
+        self.append = self._queue.append  # add() for a request under the model's time-out: no call of ours
         self._heap: list[tuple[int, int, PendingRequest]] = []
         self._count = 0
 
-    def add(self, request: PendingRequest, in_flight: int) -> None:
-        """*in_flight*: how many of the requests added here have not ended."""
-        if request.timeout_ns is not None:
-            self._count += 1
-            heapq.heappush(self._heap, (request.deadline_ns, self._count, request))
-            if len(self._heap) > 2 * in_flight + _SLACK:
-                self._heap = [entry for entry in self._heap if not entry[2].done]
-                heapq.heapify(self._heap)
+    def add(self, request: PendingRequest) -> None:
+        if request.timeout_ns is None:
+            self.append(request)
             return
-        queue = self._queue
+        self._count += 1
+        heapq.heappush(self._heap, (request.deadline_ns, self._count, request))
+
+    def prune(self, in_flight: int) -> None:
+        """
+        Drop those that have ended, once they outnumber the others; call it when some have.
+
+        *in_flight*: how many of the requests added here have not ended.
+        """
+        queue, most = self._queue, 2 * in_flight + _SLACK
         while queue and queue[0].state >= COMPLETED:
             queue.popleft()
-        queue.append(request)
-        if len(queue) > 2 * in_flight + _SLACK:
-            self._queue = deque(r for r in queue if not r.done)
+        if len(queue) > most:
+            alive = [request for request in queue if not request.done]
+            queue.clear()
+            queue.extend(alive)
+        if len(self._heap) > most:
+            self._heap = [entry for entry in self._heap if not entry[2].done]
+            heapq.heapify(self._heap)
 
     def next_ns(self) -> int | None:
         """The earliest deadline of an unfinished request; None when there is none."""

@@ -76,6 +76,8 @@ class ModelQueue:
         if not self.count:
             return taken
         requests = self._requests
+        if self.rows == self.count == len(requests) and not self.mixed:
+            return self._take_singles(min(rows, self.count))
         signature = self._head().signature
         room = rows
         while requests:
@@ -89,6 +91,16 @@ class ModelQueue:
                 request.queue = None
                 taken.append(request)
             requests.popleft()
+        return taken
+
+    def _take_singles(self, count: int) -> list[PendingRequest]:
+        """The usual case: requests of one row each, all alike, none of them ended."""
+        popleft = self._requests.popleft
+        taken = [popleft() for _ in range(count)]
+        for request in taken:
+            request.queue = None
+        self.rows -= count
+        self.count -= count
         return taken
 
     def _head(self) -> PendingRequest:

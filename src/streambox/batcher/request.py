@@ -162,3 +162,26 @@ class PendingRequest:
             if self.queue is not None:
                 self.queue.discard(self)
         return counters
+
+
+def complete(requests: list[PendingRequest]) -> None:
+    """
+    ``finish()`` for all of a batch at once, which saves most of its cost.
+
+    All of them have ended before the first hears of it: one whose caller goes away in the
+    course of this is completed, too.
+    """
+    ending = [request for request in requests if request.state is DISPATCHED]
+    if not ending:
+        return
+    counters = ending[0].counters
+    assert counters is not None, "a request is accepted before it ends"  # noqa: S101
+    for request in ending:
+        request.state = COMPLETED
+    counters.in_flight -= len(ending)
+    counters.completed += len(ending)
+    for request in ending:
+        try:
+            request.on_done(request)
+        except Exception:  # its caller's fault must not keep the rest of the batch from its answers
+            log.exception("on_done raised", model=request.model, request_id=request.request_id)

@@ -103,6 +103,7 @@ class Scheduler:
         self._served: dict[str, ServedModel] = {}
         self._batch_id = 0
         self._on_end = self._ended
+        self._now_ns = clock.now_ns
         self.batcher = make_batcher(self)  # last: its constructor may use the engine
 
     # ---- what the outside calls ------------------------------------------------------------------
@@ -127,7 +128,7 @@ class Scheduler:
         if refusal is not None:
             counters.refused += 1
             raise refusal
-        request.accept(counters, self.clock.now_ns(), served.timeout_ns)
+        request.accept(counters, self._now_ns(), served.timeout_ns)
         try:
             self.batcher.add_one(request)
         except Refused:
@@ -139,7 +140,10 @@ class Scheduler:
             log.exception("batcher failed", model=request.model, call="add_one")
             request.finish(StreamBoxError("the configured batcher failed: see the server's log"))
             return
-        served.expiry.add(request, counters.in_flight)
+        if request.timeout_ns is None:
+            served.expiry.append(request)
+        else:
+            served.expiry.add(request)
         if served.expiry_timer is None or request.deadline_ns < served.expiry_timer.when_ns:
             self._watch_deadlines(served)
         if not served.ready and self.on_unloaded is not None:
@@ -148,6 +152,8 @@ class Scheduler:
     def cancel(self, request: PendingRequest) -> None:
         """The caller of *request* has gone. If it still waits, it will never run."""
         if request.cancel():
+            served = self._served[request.model]
+            served.expiry.prune(served.counters.in_flight)
             self._check_idle()
 
     def model_ready(self, name: str) -> None:
@@ -215,13 +221,11 @@ class Scheduler:
 
         Those it leaves out have not ended yet: see ``_turn_away``.
         """
-        now_ns = self.clock.now_ns()
+        now_ns = self._now_ns()
         unfit: list[Unfit] = []
-        for request in requests:
-            if request.deadline_ns <= now_ns:
-                unfit = [(late, _expired(late)) for late in requests if late.deadline_ns <= now_ns]
-                requests = [request for request in requests if request.deadline_ns > now_ns]
-                break
+        if min([request.deadline_ns for request in requests], default=now_ns) <= now_ns:
+            unfit = [(late, _expired(late)) for late in requests if late.deadline_ns <= now_ns]
+            requests = [request for request in requests if request.deadline_ns > now_ns]
         while requests:
             try:
                 tensors = stack(requests, served.spec)
@@ -280,6 +284,7 @@ class Scheduler:
             served.retries.extend(settle(batch, result))
             self._refill(served)
         batch.release()
+        served.expiry.prune(served.counters.in_flight)
         self._check_idle()
 
     def _refill(self, served: ServedModel) -> None:

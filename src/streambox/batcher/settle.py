@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streambox.batcher.request import complete
 from streambox.errors import (
     BadModelOutput,
     DeadlineExceeded,
@@ -41,8 +42,7 @@ def settle(batch: Batch, result: BatchResult | RowErrors | BatchError) -> list[l
     if isinstance(result, BatchResult):
         batch.outputs = result.outputs
         batch.service_ns = result.service_ns
-        for request in batch.requests:
-            request.finish()
+        complete(batch.requests)
         return []
     if isinstance(result, RowErrors):
         return _settle_rows(batch, result)

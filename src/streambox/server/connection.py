@@ -287,7 +287,18 @@ class HotConnection(HttpToolsProtocol):
         if error is not None:
             request.reply = self._error_reply(request.route, error, request.request_id, request.close)
         exchanges = self._exchanges
-        if exchanges and exchanges[0] is request:
+        if not exchanges or exchanges[0] is not request:
+            return
+        if len(exchanges) == 1 and not (self._flushing or request.close or self._continue_due):
+            # Nothing before it, nothing behind it: what _flush would do, without its loop.
+            exchanges.clear()
+            assert request.reply is not None  # noqa: S101 - it has just been made
+            self.transport.write(request.reply)
+            self.edge.buffered_bytes -= request.body_bytes
+            self._since_ns = self.edge.now_ns
+            if self.flow.read_paused:
+                self._resume_reading()
+        else:
             self._flush()
 
     def _submit_waiting(self) -> None:
