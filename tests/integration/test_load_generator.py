@@ -359,6 +359,17 @@ def test_chunked_answers_are_read():
         assert ends(run(server)) == {"ok": 200}
 
 
+def test_an_interim_answer_is_not_the_answer():
+    async def interim_first(asked: Asked) -> bytes:
+        return b"HTTP/1.1 100 Continue\r\n\r\n" + http(reply(asked))
+
+    with TinyServer(interim_first) as server:
+        assert ends(run(server)) == {"ok": 200}
+    with TinyServer(interim_first, pieces=True) as server:
+        few = WorkloadOptions(rate_per_s=100, duration_ns=SECOND // 5, arrivals="constant")
+        assert ends(run(server, few)) == {"ok": 20}
+
+
 def test_a_server_that_closes_after_every_answer_is_served_all_the_same():
     async def closing(asked: Asked) -> bytes:
         return http(reply(asked), head="Connection: close\r\n")
@@ -476,6 +487,28 @@ def start_and_stop(
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return schedule, runner.run(play())
+
+
+def test_a_fault_of_ours_ends_the_run_and_is_told(monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr("streambox.loadgen.run.Sender.send", broken)
+    with TinyServer() as server, pytest.raises(RunFailed, match=r"the load generator failed: .*a fault"):
+        run(server)
+
+
+def test_a_run_gives_the_signals_back():
+    def mine(*_: object) -> None: ...
+
+    before = {number: signal.signal(number, mine) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with TinyServer() as server:
+            run(server, WorkloadOptions(rate_per_s=100, duration_ns=SECOND // 10))
+        assert [signal.getsignal(number) for number in before] == [mine, mine]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_stopped_once_it_sends_nothing_more_and_collects_what_is_in_flight():

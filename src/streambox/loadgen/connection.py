@@ -53,6 +53,9 @@ class ClientConnection(asyncio.Protocol):
     def send(self, index: int, request: bytes) -> None:
         self.index = index
         self._body = b""
+        if self.transport.get_write_buffer_size():  # a server that answered before it had read all
+            self.transport.write(request)
+            return
         # uvloop's transport would write only after all else that is ready in this turn of the loop.
         try:
             written = self._socket.send(request)
@@ -98,6 +101,9 @@ class ClientConnection(asyncio.Protocol):
         parser, body = self._parser, bytes(self._body)
         self._partial = False
         status, keep_alive = parser.get_status_code(), parser.should_keep_alive()
+        if status < 200:
+            self._partial = True  # `100 Continue` and the like: the answer is yet to come
+            return
         chunk, self._chunk = self._chunk, b""
         end = chunk.find(b"\r\n\r\n") + 4
         if end > 3 and chunk[end:] == body:  # neither chunked nor in several reads

@@ -7,12 +7,13 @@ import contextlib
 import gc
 import signal
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
 
 from streambox.clock import LoopClock
+from streambox.errors import RunFailed
 from streambox.loadgen.check import Checker, CheckLevel
 from streambox.loadgen.live import Progress
 from streambox.loadgen.pacer import Pacer
@@ -63,6 +64,7 @@ class Run:
         self._last = (0.0, 0, 0)
         self._turned_s = 0.0
         self._withdrawn = 0
+        self._failure: BaseException | None = None
 
     async def __call__(self) -> Outcomes:
         options, recorder = self._options, self._recorder
@@ -80,7 +82,7 @@ class Run:
         clock = LoopClock(asyncio.get_running_loop())
         try:
             await self._sender.connect(options.concurrency or self._first_connections())
-            with _collector_paused(), self._interruptible():
+            with _collector_paused(), self._interruptible(), self._failing():
                 driver = self._closed_loop(clock) if options.concurrency else self._open_loop(clock)
                 self._stop_sending = driver
                 await self._until_quiet()
@@ -168,7 +170,7 @@ class Run:
         """Until the schedule is through and nothing is in flight, or ``stop()`` was called twice."""
         sender = self._sender
         sent_all_ns = None
-        while not self._end.is_set():
+        while not self._end.is_set() and self._failure is None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PROGRESS_S):
                     await self._end.wait()
@@ -238,17 +240,42 @@ class Run:
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        numbers = [signal.SIGINT, signal.SIGTERM]
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            for number in numbers:
+            for number in before:
                 loop.add_signal_handler(number, self.stop)
         except (ValueError, RuntimeError):  # not on the main thread: whoever embeds us calls stop()
-            numbers.clear()
+            before.clear()
         try:
             yield
         finally:
-            for number in numbers:
+            for number, whose in before.items():
                 loop.remove_signal_handler(number)
+                signal.signal(number, whose)
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """
+        A fault of ours in a callback of the loop ends the run, which would wait for ever otherwise.
+
+        Raises RunFailed.
+        """
+        loop = asyncio.get_running_loop()
+        before = loop.get_exception_handler()
+
+        def fail(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            failure = context.get("exception")
+            if failure is not None and not isinstance(failure, OSError):  # that is a connection's end
+                self._failure = failure
+                self._end.set()
+
+        loop.set_exception_handler(fail)
+        try:
+            yield
+        finally:
+            loop.set_exception_handler(before)
+        if self._failure is not None:
+            raise RunFailed(f"the load generator failed: {self._failure!r}") from self._failure
 
 
 @contextlib.contextmanager
