@@ -244,6 +244,12 @@ def mosec() -> Side:
     return Side("Mosec", command, port, "/inference", scratch=scratch)
 
 
+def bare() -> Side:
+    port = free_port()
+    command = [sys.executable, str(HERE / "bare_batcher.py"), str(port)]
+    return Side("bare batcher", command, port, "/api/batcher")
+
+
 def litserve() -> Side:
     port = free_port()
     command = [peer_python("litserve"), str(HERE / "peers" / "litserve_null.py"), "--port", str(port)]

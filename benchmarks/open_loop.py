@@ -1,10 +1,10 @@
-"""Latency at a given rate: ours and Mosec open-loop with a 5 ms window, by our own Load Generator."""
+"""Latency at a given rate, open-loop: ours, Mosec and a bare batcher, by our own Load Generator."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from harness import Side, check_null, end_on_sigterm, mosec, ours, peer_python, running, spread
+from harness import Side, bare, check_null, end_on_sigterm, mosec, ours, peer_python, running, spread
 from rich.console import Console
 
 from streambox.loadgen.payload import Target
@@ -14,6 +14,7 @@ from streambox.loadgen.session import run_load
 
 RATES_PER_S = (1000, 3000)
 WINDOW_MS = 5.0
+SIDES = (ours, mosec, bare)
 _WARM_UP_S = 1.0
 _SPREAD = ("p50_ms", "p99_ms", "over_window_ms", "lag_p99_ms")
 
@@ -25,12 +26,12 @@ def measure(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
     for number in range(rounds):
         for rate in RATES_PER_S:
             # Both sides get the very same arrivals: one seed a round.
-            for make in (ours, mosec) if number % 2 == 0 else (mosec, ours):
+            for make in SIDES if number % 2 == 0 else SIDES[::-1]:
                 side = make()
                 figures = _measure_side(side, rate, seconds, number + 1)
                 found.setdefault(str(rate), {}).setdefault(side.name, []).append(figures)
                 console.print(
-                    f"round {number + 1} {side.name:<10} {rate}/s  p50 {figures['p50_ms']:5.2f}  p99 "
+                    f"round {number + 1} {side.name:<12} {rate}/s  p50 {figures['p50_ms']:5.2f}  p99 "
                     f"{figures['p99_ms']:6.2f} ms  (send lag p99 {figures['lag_p99_ms']:.2f} ms, "
                     f"{'valid' if figures['valid'] else 'generator-limited'})",
                     highlight=False,
