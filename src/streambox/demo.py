@@ -63,7 +63,8 @@ def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
     units = max(1, round(options.duration_ns / _NS_PER_S))
     workload = WorkloadOptions(type="bursty", multiple=options.multiple, length=units, seed=options.seed)
     with running_server() as target:
-        finished = run_load(workload, RunOptions(target=target), MODEL, console, quiet=options.quiet)
+        run = RunOptions(target=target)
+        finished = run_load(workload, run, MODEL, console, quiet=options.quiet, out=options.out)
     write_run(options.out, finished)
     return finished.summary
 

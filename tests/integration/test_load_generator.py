@@ -725,3 +725,40 @@ def test_a_second_ctrl_c_ends_it_at_once_and_still_reports(tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["ok"] == 20
     assert summary["sent"] > 20
+
+
+def test_a_run_that_was_killed_can_be_recovered(tmp_path, capsys, monkeypatch):
+    with TinyServer() as server:
+        arguments = ["load", "--url", server.target.url, "--rate", "200", "--duration", "60s", "--quiet"]
+        command = [sys.executable, "-m", "streambox.cli", *arguments, "--out", str(tmp_path / "run")]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        server.wait_until_asked(50)
+        process.kill()
+        process.wait()
+        asked = len(server.asked)
+    assert not (tmp_path / "run" / "summary.json").exists()
+    monkeypatch.setattr(sys, "argv", ["streambox", "load", "recover", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert asked - 1 <= summary["sent"] <= asked + 1
+    assert summary["ok"] >= 40
+    assert set(summary["errors"]) <= {"interrupted"}
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_the_clients_stamps_of_every_request_are_in_order():
+    with TinyServer() as server:
+        outcomes = run(server).outcomes
+    stamps = (outcomes.intended_ns, outcomes.dispatched_ns, outcomes.sent_ns, outcomes.first_byte_ns)
+    for earlier, later in zip(stamps, (*stamps[1:], outcomes.done_ns), strict=True):
+        assert (earlier <= later).all()
+
+
+def test_an_option_before_a_subcommand_is_refused_not_ignored(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["streambox", "load", "--rate", "5", "recover", "nowhere"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "--rate stands before 'recover'" in capsys.readouterr().err

@@ -13,7 +13,15 @@ from streambox.errors import UsageError
 from streambox.loadgen.payload import Target, checked_path, parse_url
 from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.run import RunOptions
-from streambox.loadgen.session import check_finished, prepare_folder, run_load, summary_json, write_run
+from streambox.loadgen.session import (
+    check_finished,
+    finish,
+    prepare_folder,
+    run_load,
+    summary_json,
+    write_run,
+)
+from streambox.loadgen.spool import recover as read_remains
 from streambox.loadgen.table import summary_table
 from streambox.units import parse_duration
 
@@ -51,7 +59,8 @@ class DurationType(click.ParamType[int]):
 DURATION: Final = DurationType()
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@click.pass_context
 @click.option(
     "--config", "config_path", type=click.Path(path_type=Path), help="YAML file; its load_generator section."
 )
@@ -91,7 +100,14 @@ DURATION: Final = DurationType()
 @click.option("--quiet", is_flag=True, help="No progress display.")
 @click.option("--allow-invalid", is_flag=True, help="Exit 0 even if the generator did not keep its schedule.")
 def load(
-    config_path: Path | None, out: Path | None, as_json: bool, quiet: bool, allow_invalid: bool, **given: Any
+    ctx: click.Context,
+    /,
+    config_path: Path | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    allow_invalid: bool,
+    **given: Any,
 ) -> None:
     """
     Replay a workload against a server, open-loop, and report what a user would have felt.
@@ -100,6 +116,9 @@ def load(
     instant whatever the server does. Latency counts from that instant. Exit code 1
     when an answer was wrong or the generator could not keep its schedule.
     """
+    if ctx.invoked_subcommand is not None:
+        _refuse_options_before(ctx)
+        return
     config = load_config(config_path)
     workload = workload_options(config.load_generator, given)
     options = run_options(config, workload, given)
@@ -107,7 +126,7 @@ def load(
     console = Console(stderr=True)
     if out is not None:
         prepare_folder(out)
-    finished = run_load(workload, options, model, console, quiet=quiet)
+    finished = run_load(workload, options, model, console, quiet=quiet, out=out)
     if as_json:
         click.echo(summary_json(finished.summary), nl=False)
     else:
@@ -115,6 +134,26 @@ def load(
     if out is not None:
         write_run(out, finished)
     check_finished(finished.summary, allow_invalid=allow_invalid)
+
+
+@load.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def recover(folder: Path) -> None:
+    """
+    Make the usual four files of what a run left in FOLDER (its --out) when it was killed.
+
+    What was in flight then counts as interrupted; what was not yet due does not count.
+    """
+    finished = finish(*read_remains(folder))
+    Console().print(summary_table(finished.summary))
+    write_run(folder, finished)
+
+
+def _refuse_options_before(ctx: click.Context) -> None:
+    for name in ctx.params:
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = next(p.opts[0] for p in ctx.command.params if p.name == name)
+            raise UsageError(f"{option} stands before {ctx.invoked_subcommand!r}, which does not see it")
 
 
 def workload_options(section: LoadGeneratorSection, given: dict[str, Any]) -> WorkloadOptions:

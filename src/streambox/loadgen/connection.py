@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import httptools
@@ -32,7 +33,17 @@ class ClientConnection(asyncio.Protocol):
     headers, and not asking for them halves its cost.
     """
 
-    __slots__ = ("_body", "_chunk", "_parser", "_partial", "_sender", "_socket", "index", "transport")
+    __slots__ = (
+        "_body",
+        "_chunk",
+        "_parser",
+        "_partial",
+        "_sender",
+        "_socket",
+        "first_byte_ns",
+        "index",
+        "transport",
+    )
 
     def __init__(self, sender: Sender, connected: socket.socket) -> None:
         self._sender = sender
@@ -42,6 +53,7 @@ class ClientConnection(asyncio.Protocol):
         self._chunk = b""  # what the parser is at work on, where a response began with it
         self._partial = False
         self.index = IDLE
+        self.first_byte_ns = 0  # of the response that is coming in, by the monotonic clock
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,6 +84,7 @@ class ClientConnection(asyncio.Protocol):
         the same head frames the same length. Not so where a response is still coming in.
         """
         if not self._partial:
+            self.first_byte_ns = time.monotonic_ns()
             end = data.find(b"\r\n\r\n") + 4
             framing = self._sender.heads.get(data[:end])
             if framing is not None and len(data) == end + framing.length:

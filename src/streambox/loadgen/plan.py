@@ -12,7 +12,7 @@ from streambox.errors import UsageError
 from streambox.workload.arrivals import Arrivals, arrivals_at_rate, arrivals_in_units
 from streambox.workload.counts import read_counts, shape_counts
 from streambox.workload.patterns import DEFAULT_UNITS, generate
-from streambox.workload.schedule import Schedule, draw_payloads
+from streambox.workload.schedule import Lane, Schedule, draw_payloads
 
 _NS_PER_S: Final = 1_000_000_000
 
@@ -57,7 +57,8 @@ def draw_schedule(options: WorkloadOptions, model: str, payloads: int) -> Schedu
         intended_ns = arrivals_in_units(counts, options.time_unit_ns, random)
     if not len(intended_ns):
         raise UsageError("the workload has no request at all: raise --multiple, --len or --rate")
-    return Schedule(intended_ns, draw_payloads(len(intended_ns), payloads, random), model, recipe)
+    payload = draw_payloads(len(intended_ns), payloads, random)
+    return Schedule.of_lane(intended_ns, payload, Lane(model), recipe)
 
 
 def _recipe(options: WorkloadOptions, *keys: str) -> dict[str, Any]:

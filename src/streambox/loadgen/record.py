@@ -1,4 +1,4 @@
-"""What happened to every request: preallocated arrays, one entry per request, in schedule order."""
+"""What happened to every request: arrays made beforehand, one entry per request, in schedule order."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from streambox.loadgen.columns import ColumnFolder
+
     Int64s = np.ndarray[Any, np.dtype[np.int64]]
+    UInt8s = np.ndarray[Any, np.dtype[np.uint8]]
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 OK: Final = "ok"
@@ -23,29 +27,74 @@ BAD_RESPONSE: Final = "bad_response"
 OTHER: Final = "other"
 
 _NONE: Final = -1
+_NEVER_NS: Final = 1 << 62
+_ROWS_AT_ONCE: Final = 1 << 20
 
 
 class Outcomes:
     """
     One entry per offered request, in schedule order. Instants are ns from the run's start.
 
-    ``sent_ns`` and ``done_ns`` are -1 where the request was not sent, or got no whole
-    response. ``kind`` indexes ``kinds``, whose first entry is ``ok``. ``batch_size`` is
-    0, ``wait_ns`` and ``service_ns`` are -1 where the response does not tell.
+    ``dispatched_ns`` is when the request's turn came, ``sent_ns`` when it was written to a
+    connection, ``first_byte_ns`` and ``done_ns`` when its response began and was whole: -1
+    where that never was. ``kind`` indexes ``kinds``, whose first entry is ``ok``; ``lane``
+    says whose request it was. ``batch_size`` is 0, ``batch_id``, ``wait_ns`` and
+    ``service_ns`` are -1 where the response does not tell.
+
+    With a *folder* the entries live in its files rather than in memory. Raises OSError
+    when there is no room for them.
     """
 
-    def __init__(self, intended_ns: Int64s, kinds: tuple[str, ...] = (OK,)) -> None:
+    # Declared for the type checker; made from _COLUMNS.
+    dispatched_ns: Int64s
+    sent_ns: Int64s
+    first_byte_ns: Int64s
+    done_ns: Int64s
+    kind: np.ndarray[Any, np.dtype[np.uint8]]
+    status: np.ndarray[Any, np.dtype[np.int16]]
+    batch_id: Int64s
+    batch_size: np.ndarray[Any, np.dtype[np.int32]]
+    wait_ns: Int64s
+    service_ns: Int64s
+
+    def __init__(
+        self,
+        intended_ns: Int64s,
+        kinds: tuple[str, ...] = (OK,),
+        lane: UInt8s | None = None,
+        folder: ColumnFolder | None = None,
+    ) -> None:
         count = len(intended_ns)
         self.intended_ns = intended_ns
-        self.sent_ns: Int64s = np.full(count, _NONE, np.int64)
-        self.done_ns: Int64s = np.full(count, _NONE, np.int64)
-        self.kind = np.zeros(count, np.uint8)
+        self.lane = np.zeros(count, np.uint8) if lane is None else lane[:count]
         self.kinds = kinds
-        self.status = np.zeros(count, np.int16)
-        self.batch_id: Int64s = np.full(count, _NONE, np.int64)
-        self.batch_size = np.zeros(count, np.int32)
-        self.wait_ns: Int64s = np.full(count, _NONE, np.int64)
-        self.service_ns: Int64s = np.full(count, _NONE, np.int64)
+        self._folder = folder
+        for name, (dtype, none) in _COLUMNS.items():
+            column = (
+                np.full(count, none, dtype) if folder is None else folder.create(name, count, dtype, none)
+            )
+            setattr(self, name, column)
+
+    @classmethod
+    def open(
+        cls, folder: ColumnFolder, intended_ns: Int64s, lane: UInt8s, kinds: tuple[str, ...]
+    ) -> Outcomes:
+        """
+        Those that an earlier run has left in *folder*. Raises OSError when they are not there.
+
+        *intended_ns* empty: a closed loop's, which are in the folder, too.
+        """
+        outcomes = cls(np.empty(0, np.int64), kinds)
+        if not len(intended_ns):
+            intended_ns = folder.open("intended_ns", "<i8")
+            lane = np.zeros(len(intended_ns), np.uint8)
+        outcomes.intended_ns, outcomes.lane = intended_ns, lane
+        for name, (dtype, _) in _COLUMNS.items():
+            column = folder.open(name, dtype)
+            if len(column) < len(intended_ns):
+                raise OSError(f"{name} has {len(column)} of {len(intended_ns)} entries")
+            setattr(outcomes, name, column[: len(intended_ns)])
+        return outcomes
 
     def __len__(self) -> int:
         return len(self.intended_ns)
@@ -76,6 +125,11 @@ class Outcomes:
         """From the intended instant to the sending, of the sent ones."""
         return self.sent_ns[self.sent] - self.intended_ns[self.sent]
 
+    def since_sent_ns(self, instants_ns: Int64s) -> Int64s:
+        """From the sending to *instants_ns*, of those that have both."""
+        known = self.sent & (instants_ns >= 0)
+        return instants_ns[known] - self.sent_ns[known]
+
     def errors(self) -> dict[str, int]:
         """How many requests ended in each kind other than ok."""
         counts = np.bincount(self.kind, minlength=len(self.kinds))
@@ -83,54 +137,125 @@ class Outcomes:
 
     def apportion_waits(self) -> None:
         """
-        Turn each ``wait_ns`` from its batch's into the request's own.
+        Replace ``wait_ns``, its batch's, by the request's own.
 
         A reply tells how long the oldest request of its batch waited. A request that was
         sent later than the first one of the same batch waited that much less.
         """
-        known = np.flatnonzero((self.batch_id >= 0) & (self.wait_ns >= 0) & self.sent)
-        batches, batch = np.unique(self.batch_id[known], return_inverse=True)
-        first_sent_ns = np.full(len(batches), np.iinfo(np.int64).max)
-        np.minimum.at(first_sent_ns, batch, self.sent_ns[known])
-        later_ns = self.sent_ns[known] - first_sent_ns[batch]
-        self.wait_ns[known] = np.maximum(0, self.wait_ns[known] - later_ns)
+        found = self._first_sent()
+        if found is None:
+            return
+        lowest, first_sent_ns = found
+        self.wait_ns = self.wait_ns.copy()  # what is in the folder stays as it was told
+        for part in self._parts():
+            known = self._known_waits(part)
+            rows = np.flatnonzero(known) + part.start
+            later_ns = self.sent_ns[rows] - first_sent_ns[self.batch_id[rows] - lowest]
+            self.wait_ns[rows] = np.maximum(0, self.wait_ns[rows] - later_ns)
+
+    def _first_sent(self) -> tuple[int, Int64s] | None:
+        """
+        The lowest batch id, and for each id from there on when the first of its requests was sent.
+
+        None where ids are no running numbers, as a Batcher's are: they would need too much room.
+        """
+        lowest, highest = _NEVER_NS, -1
+        for part in self._parts():
+            ids = self.batch_id[part][self._known_waits(part)]
+            lowest = min(lowest, int(ids.min(initial=_NEVER_NS)))
+            highest = max(highest, int(ids.max(initial=-1)))
+        if highest - lowest > 4 * len(self) + _ROWS_AT_ONCE:
+            return None
+        first_sent_ns = np.full(max(0, highest - lowest + 1), _NEVER_NS)
+        for part in self._parts():
+            known = self._known_waits(part)
+            np.minimum.at(first_sent_ns, self.batch_id[part][known] - lowest, self.sent_ns[part][known])
+        return lowest, first_sent_ns
+
+    def _known_waits(self, part: slice) -> Mask:
+        known: Mask = (self.batch_id[part] >= 0) & (self.wait_ns[part] >= 0) & (self.sent_ns[part] >= 0)
+        return known
+
+    def _parts(self) -> Iterator[slice]:
+        """All entries, so many at a time that what is made of them stays small."""
+        for start in range(0, len(self), _ROWS_AT_ONCE):
+            yield slice(start, start + _ROWS_AT_ONCE)
 
     def first(self, count: int) -> Outcomes:
         """The entries of the first *count* requests, as views."""
-        part = Outcomes(self.intended_ns[:count], self.kinds)
-        for name in _COLUMNS:
-            setattr(part, name, getattr(self, name)[:count])
+        return self._of(slice(count))
+
+    def of_lane(self, lane: int) -> Outcomes:
+        """The entries of one lane, copied."""
+        return self._of(self.lane == lane)
+
+    def _of(self, which: slice | Mask) -> Outcomes:
+        part = Outcomes(np.empty(0, np.int64), self.kinds)
+        for name in ("intended_ns", "lane", *_COLUMNS):
+            setattr(part, name, getattr(self, name)[which])
         return part
 
     def grow(self, count: int) -> None:
         """Make room for *count* entries in all; a closed loop does not know how many will come."""
-        for name in ("intended_ns", *_COLUMNS):
+        more = count - len(self)
+        if self._folder is not None:
+            self.intended_ns = self._folder.grow("intended_ns", self.intended_ns, count, 0)
+        else:
+            self.intended_ns = np.append(self.intended_ns, np.zeros(more, np.int64))
+        self.lane = np.append(self.lane, np.zeros(more, np.uint8))
+        for name, (dtype, none) in _COLUMNS.items():
             old = getattr(self, name)
-            grown = np.full(count, 0 if name in _ZERO_BASED else _NONE, old.dtype)
-            grown[: len(old)] = old
+            if self._folder is not None:
+                grown = self._folder.grow(name, old, count, none)
+            else:
+                grown = np.append(old, np.full(more, none, dtype))
             setattr(self, name, grown)
+
+    def rename(self, kind: str, new: str) -> None:
+        self.kinds = tuple(new if name == kind else name for name in self.kinds)
+
+    def trim(self) -> None:
+        """Keep in memory only what is in use; the rest is in the folder's files."""
+        if self._folder is not None:
+            self._folder.trim()
 
     def to_parquet(self, path: Path) -> None:
         """One column per array; ``kind`` as its name."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns: dict[str, Any] = {name: getattr(self, name) for name in ("intended_ns", *_COLUMNS)}
-        columns["kind"] = pa.DictionaryArray.from_arrays(self.kind.astype(np.int32), list(self.kinds))
-        pq.write_table(pa.table(columns), path)
+        names = ("intended_ns", "lane", *_COLUMNS)
+        kinds = pa.array(list(self.kinds))
+        fields = [(name, getattr(self, name)) for name in names]
+        schema = pa.schema(
+            [
+                (
+                    name,
+                    pa.dictionary(pa.int8(), pa.string()) if name == "kind" else pa.from_numpy_dtype(c.dtype),
+                )
+                for name, c in fields
+            ]
+        )
+        with pq.ParquetWriter(path, schema) as writer:
+            for part in self._parts():
+                columns: dict[str, Any] = {name: column[part] for name, column in fields}
+                columns["kind"] = pa.DictionaryArray.from_arrays(columns["kind"].astype(np.uint8), kinds)
+                writer.write_table(pa.table(columns).cast(schema))
 
 
-_ZERO_BASED: Final = ("intended_ns", "kind", "status", "batch_size")
-_COLUMNS: Final = (
-    "sent_ns",
-    "done_ns",
-    "kind",
-    "status",
-    "batch_id",
-    "batch_size",
-    "wait_ns",
-    "service_ns",
-)
+# Name: type, and the entry of a request to which it has not come (yet).
+_COLUMNS: Final[dict[str, tuple[str, int]]] = {
+    "dispatched_ns": ("<i8", _NONE),
+    "sent_ns": ("<i8", _NONE),
+    "first_byte_ns": ("<i8", _NONE),
+    "done_ns": ("<i8", _NONE),
+    "kind": ("u1", 0),
+    "status": ("<i2", 0),
+    "batch_id": ("<i8", _NONE),
+    "batch_size": ("<i4", 0),
+    "wait_ns": ("<i8", _NONE),
+    "service_ns": ("<i8", _NONE),
+}
 
 
 class Recorder:
@@ -139,11 +264,17 @@ class Recorder:
 
     A request without an end is ``unsent``, or ``timeout`` once it was sent, until its
     end is recorded. At most 255 kinds are told apart, our own always among them; the
-    rest of a server's many error codes end as ``other``.
+    rest of a server's many error codes end as ``other``. ``on_kinds`` is told of new ones.
     """
 
-    def __init__(self, intended_ns: Int64s) -> None:
-        self.outcomes = Outcomes(intended_ns)
+    def __init__(
+        self,
+        intended_ns: Int64s,
+        lane: UInt8s | None = None,
+        folder: ColumnFolder | None = None,
+    ) -> None:
+        self.on_kinds: Callable[[tuple[str, ...]], None] | None = None
+        self.outcomes = Outcomes(intended_ns, lane=lane, folder=folder)
         self._kinds: dict[str, int] = {OK: 0}
         self.outcomes.kind[:] = self.kind(UNSENT)
         self._timeout = self.kind(TIMEOUT)
@@ -166,6 +297,8 @@ class Recorder:
                 return self._kinds[OTHER]
             number = self._kinds[name] = len(self._kinds)
             self.outcomes.kinds = tuple(self._kinds)
+            if self.on_kinds is not None:
+                self.on_kinds(self.outcomes.kinds)
         return number
 
     def add(self, intended_ns: int) -> int:
@@ -178,16 +311,22 @@ class Recorder:
         self.outcomes.intended_ns[index] = intended_ns
         return index
 
+    def on_dispatched(self, index: int, now_ns: int) -> None:
+        """Its turn has come; it is written as soon as there is a connection for it."""
+        self.outcomes.dispatched_ns[index] = now_ns
+
     def on_sent(self, index: int, now_ns: int) -> None:
         self.sent += 1
         self.outcomes.sent_ns[index] = now_ns
         self.outcomes.kind[index] = self._timeout
 
-    def on_response(self, index: int, now_ns: int, status: int) -> None:
-        """A whole response has come; ``on_checked`` says what it was worth."""
+    def on_response(self, index: int, first_byte_ns: int, now_ns: int, status: int) -> None:
+        """A whole response has come; ``on_end`` says what it was worth."""
         self.completed += 1
-        self.outcomes.done_ns[index] = now_ns
-        self.outcomes.status[index] = status
+        outcomes = self.outcomes
+        outcomes.first_byte_ns[index] = first_byte_ns
+        outcomes.done_ns[index] = now_ns
+        outcomes.status[index] = status
 
     def on_end(self, index: int, kind: str) -> None:
         self.ended += 1

@@ -50,15 +50,23 @@ class Run:
     """
     Replays *schedule*; ``await run()`` gives the outcomes of all requests that fell due.
 
-    ``stop()`` once: send nothing more and collect what is in flight. Twice: end now.
+    *recorder*: where the outcomes go, in place of memory. ``stop()`` once: send nothing more
+    and collect what is in flight. Twice: end now.
     """
 
-    def __init__(self, schedule: Schedule, payloads: PayloadSet, options: RunOptions, view: LiveView) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        payloads: PayloadSet,
+        options: RunOptions,
+        view: LiveView,
+        recorder: Recorder | None = None,
+    ) -> None:
         self._schedule = schedule
         self._options = options
         self._payloads = payloads
         self._view = view
-        self._recorder = Recorder(schedule.intended_ns)
+        self._recorder = recorder or Recorder(schedule.intended_ns, schedule.lane)
         self._stopping = False
         self._end = asyncio.Event()
         self._last = (0.0, 0, 0)
@@ -175,6 +183,7 @@ class Run:
                 async with asyncio.timeout(_PROGRESS_S):
                     await self._end.wait()
             self._view.update(self._progress())
+            self._recorder.outcomes.trim()
             if not self._done_sending():
                 continue
             now_ns = time.monotonic_ns()

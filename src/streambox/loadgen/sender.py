@@ -132,6 +132,7 @@ class Sender:
 
     def send(self, index: int) -> None:
         """Send request *index* now, or as soon as there is a connection for it."""
+        self._recorder.on_dispatched(index, time.monotonic_ns() - self.start_ns)
         idle = self._idle
         if idle:
             self._send_on(idle.pop(), index)
@@ -218,7 +219,7 @@ class Sender:
             self.on_garbage(connection)  # nobody asked
             return
         now_ns = time.monotonic_ns() - self.start_ns
-        self._recorder.on_response(index, now_ns, status)
+        self._recorder.on_response(index, connection.first_byte_ns - self.start_ns, now_ns, status)
         self.responses.add(now_ns - int(self._recorder.outcomes.intended_ns[index]))
         self._unchecked.append((index, status, body))
         if len(self._unchecked) > _MOST_UNCHECKED:

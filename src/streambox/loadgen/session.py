@@ -15,8 +15,9 @@ from streambox.loadgen.payload import make_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.report import write_report
 from streambox.loadgen.run import Run, RunOptions
+from streambox.loadgen.spool import SCHEDULE, RunState, discard, recording
 from streambox.loadgen.summary import CLOSED_LOOP, OPEN_LOOP, summarise
-from streambox.workload.schedule import Schedule
+from streambox.workload.schedule import Lane, Schedule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,42 +36,65 @@ class Finished(NamedTuple):
 
 
 def run_load(
-    workload: WorkloadOptions, options: RunOptions, model: str, console: Console, *, quiet: bool = False
+    workload: WorkloadOptions,
+    options: RunOptions,
+    model: str,
+    console: Console,
+    *,
+    quiet: bool = False,
+    out: Path | None = None,
 ) -> Finished:
     """
     Replay *workload* and return what came of it.
+
+    With *out*, what has come of it so far lies there while the run goes on: see ``recover``.
 
     Raises UsageError for a workload that cannot be drawn, RunFailed when the target
     cannot be reached at all.
     """
     payloads = make_payloads(options.target, model, workload.seed)
-    if options.concurrency is None:
-        schedule = draw_schedule(workload, model, len(payloads))
-    else:
+    closed = options.concurrency is not None
+    if closed:
         schedule = _closed_schedule(workload, model, len(payloads))
+    else:
+        schedule = draw_schedule(workload, model, len(payloads))
+    mode = CLOSED_LOOP if closed else OPEN_LOOP
+    state = RunState(mode, workload.seed, options.duration_ns if closed else schedule.duration_ns)
     view = make_live_view(console, quiet=quiet)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        outcomes = runner.run(_run(Run(schedule, payloads, options, view)))
+    with recording(out, schedule, state) as recorder:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            outcomes = runner.run(_run(Run(schedule, payloads, options, view, recorder)))
+        if not closed and len(outcomes) < len(schedule):  # it was stopped: up to there it lasted
+            state = msgspec.structs.replace(state, duration_ns=int(outcomes.intended_ns.max(initial=0)))
+        return finish(schedule, outcomes, state)
+
+
+def finish(schedule: Schedule, outcomes: Outcomes, state: RunState) -> Finished:
+    """The figures of a run that is over."""
     summary = summarise(
         outcomes,
-        mode=OPEN_LOOP if options.concurrency is None else CLOSED_LOOP,
-        seed=workload.seed,
-        schedule_sha256=schedule.sha256 if options.concurrency is None else None,
-        duration_ns=options.duration_ns if options.concurrency else _offered_ns(schedule, outcomes),
+        mode=state.mode,
+        seed=state.seed,
+        schedule_sha256=None if state.mode == CLOSED_LOOP else schedule.sha256,
+        duration_ns=state.duration_ns,
     )
     return Finished(schedule, outcomes, summary)
 
 
 def write_run(folder: Path, finished: Finished) -> None:
-    """``schedule.parquet``, ``outcomes.parquet``, ``summary.json``, ``report.html``. Raises UsageError."""
+    """``schedule.parquet``, ``outcomes.parquet``, ``summary.json``, ``report.html``. Raises RunFailed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        finished.schedule.to_parquet(folder / "schedule.parquet")
+        finished.schedule.to_parquet(folder / SCHEDULE)
         finished.outcomes.to_parquet(folder / "outcomes.parquet")
         (folder / "summary.json").write_bytes(summary_json(finished.summary))
         write_report(folder / "report.html", finished.outcomes, finished.summary, finished.schedule.recipe)
+        discard(folder)
     except OSError as error:
-        raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
+        raise RunFailed(
+            f"{folder}: cannot be written: {error.strerror or error}: what came of the run lies there; make "
+            f"room and call `streambox load recover {folder}`"
+        ) from None
 
 
 def prepare_folder(folder: Path) -> None:
@@ -110,11 +134,4 @@ def _closed_schedule(workload: WorkloadOptions, model: str, payloads: int) -> Sc
     random = np.random.default_rng(workload.seed)
     order = random.permutation(payloads).astype(np.int32)
     recipe = {"mode": CLOSED_LOOP, "model": model, "seed": workload.seed, "duration_ns": workload.duration_ns}
-    return Schedule(np.empty(0, np.int64), order, model, recipe)
-
-
-def _offered_ns(schedule: Schedule, outcomes: Outcomes) -> int:
-    """How long the workload lasted: the schedule's duration, or up to where the run was stopped."""
-    if len(outcomes) == len(schedule):
-        return schedule.duration_ns
-    return int(outcomes.intended_ns.max(initial=0))
+    return Schedule.of_lane(np.empty(0, np.int64), order, Lane(model), recipe)

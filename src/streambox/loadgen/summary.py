@@ -52,6 +52,8 @@ def summarise(
         "throughput_per_s": round(completed / run_ns * 1e9, 3),
         "send_lag_us": distribution(outcomes.lag_ns, 1e3),
         "response_ms": distribution(outcomes.response_ns, 1e6),
+        "response_from_sent_ms": distribution(outcomes.since_sent_ns(outcomes.done_ns), 1e6),
+        "first_byte_ms": distribution(outcomes.since_sent_ns(outcomes.first_byte_ns), 1e6),
         "service_ms": distribution(outcomes.service_ns[outcomes.service_ns >= 0], 1e6),
         "batch_size": {
             "mean": round(float(sizes.mean()), 3) if len(sizes) else None,

@@ -28,7 +28,7 @@ def test_a_request_that_was_sent_and_never_answered_is_a_time_out():
 def test_response_time_counts_from_the_intended_instant_and_lag_up_to_the_sending():
     record = recorder()
     record.on_sent(1, 130)
-    record.on_response(1, 175, 200)
+    record.on_response(1, 175, 175, 200)
     record.on_end(1, OK)
     assert record.outcomes.lag_ns.tolist() == [30]
     assert record.outcomes.response_ns.tolist() == [75]
@@ -39,7 +39,7 @@ def test_ends_are_counted_by_kind():
     record = recorder(5)
     for index, kind in enumerate([OK, OK, WRONG, "http_503:queue_full", "http_503:queue_full"]):
         record.on_sent(index, index)
-        record.on_response(index, index + 1, 200)
+        record.on_response(index, index + 1, index + 1, 200)
         record.on_end(index, kind)
     assert record.ok == 2
     assert record.errors == record.outcomes.errors() == {WRONG: 1, "http_503:queue_full": 2}
@@ -86,7 +86,7 @@ def test_what_the_batch_did_is_kept():
 def test_the_parquet_file_has_one_row_per_request_and_kinds_by_name(tmp_path):
     record = recorder(3)
     record.on_sent(0, 5)
-    record.on_response(0, 9, 200)
+    record.on_response(0, 9, 9, 200)
     record.on_end(0, OK)
     record.on_end(1, "reset")
     record.outcomes.to_parquet(tmp_path / "outcomes.parquet")
@@ -121,3 +121,32 @@ def test_a_request_added_and_not_yet_sent_has_its_own_entry_and_is_no_success():
     assert outcomes.intended_ns.tolist() == [10, 20]
     assert outcomes.errors() == {UNSENT: 1}
     assert outcomes.ok.tolist() == [False, True]
+
+
+def test_lanes_can_be_told_apart():
+    record = Recorder(np.arange(4, dtype=np.int64), np.array([0, 1, 0, 1], np.uint8))
+    record.on_end(1, OK)
+    assert record.outcomes.of_lane(1).intended_ns.tolist() == [1, 3]
+    assert record.outcomes.of_lane(1).errors() == {UNSENT: 1}
+    assert record.outcomes.of_lane(0).errors() == {UNSENT: 2}
+
+
+def test_every_stamp_of_a_request_is_kept():
+    record = recorder(2)
+    record.on_dispatched(1, 101)
+    record.on_sent(1, 105)
+    record.on_response(1, 160, 170, 200)
+    outcomes = record.outcomes
+    stamps = (outcomes.dispatched_ns[1], outcomes.sent_ns[1], outcomes.first_byte_ns[1], outcomes.done_ns[1])
+    assert stamps == (101, 105, 160, 170)
+    assert outcomes.since_sent_ns(outcomes.first_byte_ns).tolist() == [55]
+    assert outcomes.since_sent_ns(outcomes.done_ns).tolist() == [65]
+
+
+def test_waits_of_ids_that_are_no_running_numbers_are_left_as_they_are():
+    record = recorder(2)
+    for index, batch_id in enumerate([3, 2**62]):
+        record.on_sent(index, index)
+        record.on_batch(index, batch_id, 1, 500, 1)
+    record.outcomes.apportion_waits()
+    assert record.outcomes.wait_ns.tolist() == [500, 500]

@@ -18,7 +18,7 @@ DOCUMENTED = {
     *("schema_version", "environment", "offered", "sent", "unsent", "completed", "ok", "wrong", "errors"),
     *("duration_s", "offered_per_s", "throughput_per_s", "send_lag_us", "response_ms", "service_ms"),
     *("batch_size", "seed", "schedule_sha256", "verdict"),
-    "mode",  # ours: docs/load-generator.md
+    *("mode", "response_from_sent_ms", "first_byte_ms"),  # ours: docs/load-generator.md
 }
 
 
@@ -37,7 +37,7 @@ def played(
         recorder.on_sent(index, round(index * MS * stretch) + lag_ns)
         kind = (kinds or {}).get(index, "ok")
         if kind in ("ok", "wrong") or kind.startswith("http"):
-            recorder.on_response(index, index * MS + response_ns, 200)
+            recorder.on_response(index, index * MS + response_ns, index * MS + response_ns, 200)
             recorder.on_batch(index, index // 4, 4, 2 * MS, MS)
         recorder.on_end(index, kind)
     return recorder

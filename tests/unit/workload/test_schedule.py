@@ -10,14 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from streambox.errors import UsageError
-from streambox.workload.schedule import Schedule, draw_payloads
+from streambox.workload.schedule import Lane, Schedule, draw_payloads
 
 
 def schedule(**changes) -> Schedule:
     content = {
         "intended_ns": np.array([0, 5, 9], np.int64),
         "payload": np.array([2, 0, 1], np.int32),
-        "model": "digits",
+        "lane": np.array([0, 1, 0], np.uint8),
+        "lanes": (Lane("digits", "acme"), Lane("resnet50", "zoo")),
         "recipe": {"seed": 3, "duration_ns": 1000},
     }
     return Schedule(**{**content, **changes})
@@ -31,20 +32,23 @@ def test_it_comes_back_from_its_file(tmp_path):
     assert back.intended_ns.dtype == np.int64
     assert back.payload.tolist() == [2, 0, 1]
     assert back.payload.dtype == np.int32
-    assert (back.model, back.recipe, back.sha256) == ("digits", schedule().recipe, schedule().sha256)
+    assert (back.lane.tolist(), back.lanes) == ([0, 1, 0], schedule().lanes)
+    assert (back.recipe, back.sha256) == (schedule().recipe, schedule().sha256)
 
 
 def test_the_file_can_be_read_without_us(tmp_path):
     path = tmp_path / "schedule.parquet"
     schedule().to_parquet(path)
     table = pq.read_table(path)
-    assert table.column_names == ["intended_ns", "model", "payload"]
-    assert table["model"].to_pylist() == ["digits"] * 3
+    assert table.column_names == ["intended_ns", "model", "tenant", "payload"]
+    assert table["model"].to_pylist() == ["digits", "resnet50", "digits"]
+    assert table["tenant"].to_pylist() == ["acme", "zoo", "acme"]
 
 
 def test_the_hash_is_that_of_its_documented_content():
-    content = b"streambox-schedule-1\0digits\0"
+    content = b'streambox-schedule-2\0[["digits", "acme"], ["resnet50", "zoo"]]\0'
     content += np.array([0, 5, 9], "<i8").tobytes() + np.array([2, 0, 1], "<i4").tobytes()
+    content += bytes([0, 1, 0])
     assert schedule().sha256 == hashlib.sha256(content).hexdigest()
 
 
@@ -53,7 +57,8 @@ def test_the_hash_is_that_of_its_documented_content():
     [
         {"intended_ns": np.array([0, 5, 10], np.int64)},
         {"payload": np.array([2, 0, 0], np.int32)},
-        {"model": "resnet50"},
+        {"lane": np.array([0, 0, 0], np.uint8)},
+        {"lanes": (Lane("digits", "acme"), Lane("resnet50", "acme"))},
     ],
 )
 def test_the_hash_tells_schedules_apart(change):
@@ -96,7 +101,7 @@ def test_somebody_elses_parquet_file_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="not a schedule"):
+    with pytest.raises(UsageError, match="no such schedule"):
         Schedule.from_parquet(tmp_path / "none.parquet")
 
 

@@ -1,0 +1,103 @@
+"""
+What a run has to show so far, on disk while it goes on: ``OUT/.outcomes/``.
+
+A run that dies in the middle leaves it behind; ``recover`` makes the usual four files of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+
+from streambox.errors import UsageError
+from streambox.loadgen.columns import ColumnFolder
+from streambox.loadgen.record import INTERRUPTED, TIMEOUT, Outcomes, Recorder
+from streambox.loadgen.summary import CLOSED_LOOP
+from streambox.workload.schedule import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER: Final = ".outcomes"
+SCHEDULE: Final = "schedule.parquet"
+_STATE: Final = "run.json"
+
+
+class RunState(msgspec.Struct, frozen=True):
+    """What the columns do not tell of a run."""
+
+    mode: str
+    seed: int
+    duration_ns: int
+    kinds: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def recording(out: Path | None, schedule: Schedule, state: RunState) -> Iterator[Recorder]:
+    """
+    A recorder whose outcomes lie in *out*, and the schedule beside them; without *out* in a
+    folder of their own that goes when this ends.
+
+    Raises UsageError when *out* cannot be written, or has no room for them.
+    """
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="streambox-") as scratch:
+            yield _recorder(Path(scratch), schedule)
+        return
+    folder = out / FOLDER
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        schedule.to_parquet(out / SCHEDULE)
+        recorder = _recorder(folder, schedule)
+        recorder.on_kinds = lambda kinds: _write_state(folder, msgspec.structs.replace(state, kinds=kinds))
+        recorder.on_kinds(recorder.outcomes.kinds)
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
+    yield recorder
+
+
+def discard(out: Path) -> None:
+    """All is in the usual files now."""
+    shutil.rmtree(out / FOLDER, ignore_errors=True)
+
+
+def recover(out: Path) -> tuple[Schedule, Outcomes, RunState]:
+    """
+    What the run in *out* had to show when it died; what was in flight then is ``interrupted``.
+
+    Raises UsageError when there is nothing to recover.
+    """
+    folder = out / FOLDER
+    try:
+        state = msgspec.json.decode((folder / _STATE).read_bytes(), type=RunState)
+        schedule = Schedule.from_parquet(out / SCHEDULE)
+        outcomes = Outcomes.open(ColumnFolder(folder), schedule.intended_ns, schedule.lane, state.kinds)
+    except FileNotFoundError:
+        raise UsageError(f"{out}: no run to recover: a run that ended leaves nothing unfinished") from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise UsageError(f"{out}: cannot be recovered: {error}") from None
+    begun = np.flatnonzero(outcomes.dispatched_ns >= 0)
+    outcomes = outcomes.first(int(begun[-1]) + 1 if len(begun) else 0)
+    outcomes.rename(TIMEOUT, INTERRUPTED)
+    outcomes.apportion_waits()
+    if state.mode != CLOSED_LOOP and len(outcomes) < len(schedule):
+        last_ns = int(outcomes.intended_ns.max(initial=0))
+        state = msgspec.structs.replace(state, duration_ns=last_ns)
+    return schedule, outcomes, state
+
+
+def _recorder(folder: Path, schedule: Schedule) -> Recorder:
+    return Recorder(schedule.intended_ns, schedule.lane, ColumnFolder(folder))
+
+
+def _write_state(folder: Path, state: RunState) -> None:
+    """In one piece: a reader finds the old one or the new one."""
+    new = folder / f"{_STATE}.new"
+    new.write_bytes(msgspec.json.encode(state))
+    new.replace(folder / _STATE)
