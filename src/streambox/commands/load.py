@@ -21,6 +21,7 @@ from streambox.loadgen.session import (
     summary_json,
     write_run,
 )
+from streambox.loadgen.slo import parse_objective
 from streambox.loadgen.spool import recover as read_remains
 from streambox.loadgen.table import summary_table
 from streambox.units import parse_duration
@@ -93,6 +94,7 @@ DURATION: Final = DurationType()
     show_default=True,
     help="Of answers.",
 )
+@click.option("--slo", multiple=True, help="Objective: p99<50ms, ok>99.9%, … Repeatable.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for schedule, outcomes, summary, report."
 )
@@ -122,11 +124,12 @@ def load(
     config = load_config(config_path)
     workload = workload_options(config.load_generator, given)
     options = run_options(config, workload, given)
+    objectives = [parse_objective(text) for text in given["slo"]]
     model = given["model"] or config.load_generator.model or _DEFAULT_MODEL
     console = Console(stderr=True)
     if out is not None:
         prepare_folder(out)
-    finished = run_load(workload, options, model, console, quiet=quiet, out=out)
+    finished = run_load(workload, options, model, console, quiet=quiet, out=out, objectives=objectives)
     if as_json:
         click.echo(summary_json(finished.summary), nl=False)
     else:

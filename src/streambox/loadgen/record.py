@@ -185,9 +185,9 @@ class Outcomes:
         """The entries of the first *count* requests, as views."""
         return self._of(slice(count))
 
-    def of_lane(self, lane: int) -> Outcomes:
-        """The entries of one lane, copied."""
-        return self._of(self.lane == lane)
+    def of_lanes(self, wanted: Mask) -> Outcomes:
+        """The entries of the lanes for which *wanted*, by their number, is True; copied."""
+        return self._of(wanted[self.lane])
 
     def _of(self, which: slice | Mask) -> Outcomes:
         part = Outcomes(np.empty(0, np.int64), self.kinds)

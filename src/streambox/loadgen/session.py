@@ -20,11 +20,13 @@ from streambox.loadgen.summary import CLOSED_LOOP, OPEN_LOOP, summarise
 from streambox.workload.schedule import Lane, Schedule
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
 
     from streambox.loadgen.record import Outcomes
+    from streambox.loadgen.slo import Objective
 
 
 class Finished(NamedTuple):
@@ -43,6 +45,7 @@ def run_load(
     *,
     quiet: bool = False,
     out: Path | None = None,
+    objectives: Sequence[Objective] = (),
 ) -> Finished:
     """
     Replay *workload* and return what came of it.
@@ -66,10 +69,12 @@ def run_load(
             outcomes = runner.run(_run(Run(schedule, payloads, options, view, recorder)))
         if not closed and len(outcomes) < len(schedule):  # it was stopped: up to there it lasted
             state = msgspec.structs.replace(state, duration_ns=int(outcomes.intended_ns.max(initial=0)))
-        return finish(schedule, outcomes, state)
+        return finish(schedule, outcomes, state, objectives)
 
 
-def finish(schedule: Schedule, outcomes: Outcomes, state: RunState) -> Finished:
+def finish(
+    schedule: Schedule, outcomes: Outcomes, state: RunState, objectives: Sequence[Objective] = ()
+) -> Finished:
     """The figures of a run that is over."""
     summary = summarise(
         outcomes,
@@ -77,6 +82,7 @@ def finish(schedule: Schedule, outcomes: Outcomes, state: RunState) -> Finished:
         seed=state.seed,
         schedule_sha256=None if state.mode == CLOSED_LOOP else schedule.sha256,
         duration_ns=state.duration_ns,
+        judgements=[o.judge(outcomes, schedule.lanes, state.duration_ns) for o in objectives],
     )
     return Finished(schedule, outcomes, summary)
 
@@ -113,7 +119,10 @@ def summary_json(summary: dict[str, Any]) -> bytes:
 
 
 def check_finished(summary: dict[str, Any], *, allow_invalid: bool) -> None:
-    """Raises RunFailed: an answer was wrong, none was right, or (unless allowed) the verdict is not valid."""
+    """
+    Raises RunFailed: an answer was wrong, none was right, (unless allowed) the verdict is not
+    valid, or an objective was missed.
+    """
     if summary["wrong"]:
         raise RunFailed(f"{summary['wrong']} of {summary['completed']} answers were wrong")
     if not summary["ok"]:
@@ -123,6 +132,10 @@ def check_finished(summary: dict[str, Any], *, allow_invalid: bool) -> None:
         raise RunFailed(
             f"{verdict['status']}: {'; '.join(verdict['reasons'])}; --allow-invalid accepts it all the same"
         )
+    missed = [one for one in summary["objectives"] if not one["holds"]]
+    if missed:
+        found = "; ".join(f"{one['objective']}, found {one['found']}" for one in missed)
+        raise RunFailed(f"objectives missed: {found}")
 
 
 async def _run(run: Run) -> Outcomes:

@@ -12,7 +12,10 @@ from streambox import __version__
 from streambox.loadgen.record import UNSENT, WRONG
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streambox.loadgen.record import Outcomes
+    from streambox.loadgen.slo import Judgement
 
 SCHEMA_VERSION: Final = 1
 OPEN_LOOP: Final = "open-loop"
@@ -23,7 +26,13 @@ _PERCENTILES: Final = {"p50": 50, "p90": 90, "p99": 99, "p99_9": 99.9}
 
 
 def summarise(
-    outcomes: Outcomes, *, mode: str, seed: int, schedule_sha256: str | None, duration_ns: int
+    outcomes: Outcomes,
+    *,
+    mode: str,
+    seed: int,
+    schedule_sha256: str | None,
+    duration_ns: int,
+    judgements: Sequence[Judgement] = (),
 ) -> dict[str, Any]:
     """
     The contents of ``summary.json``; docs/load-generator.md says what each key means.
@@ -62,6 +71,7 @@ def summarise(
         },
         "seed": seed,
         "schedule_sha256": schedule_sha256,
+        "objectives": [judgement.summary() for judgement in judgements],
     }
     summary["verdict"] = _closed_verdict() if mode == CLOSED_LOOP else verdict(outcomes, summary)
     return summary

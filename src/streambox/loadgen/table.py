@@ -42,12 +42,14 @@ def read_verdict(summary: Mapping[str, Any]) -> Verdict:
     The words for *summary*'s verdict.
 
     The worst comes first: wrong responses, no success at all, a schedule that was not
-    kept, requests that failed. The verdict's own reasons follow as remarks.
+    kept, objectives missed, requests that failed. The verdict's own reasons follow as remarks.
     """
     verdict = summary.get("verdict") or {}
     remarks = [str(reason) for reason in verdict.get("reasons") or ()]
     if "checked" in verdict and summary.get("offered"):
         remarks.append("every response was checked" if verdict["checked"] else "responses were not checked")
+    for one in summary.get("objectives") or ():
+        remarks.append(f"objective {one['objective']} {'met' if one['holds'] else 'MISSED'}: {one['found']}")
     level, headline = _headline(summary, valid=bool(verdict.get("valid")))
     return Verdict(level, headline, tuple(remark[:1].upper() + remark[1:] for remark in remarks))
 
@@ -63,6 +65,9 @@ def _headline(summary: Mapping[str, Any], *, valid: bool) -> tuple[Level, str]:
         return "failed", f"Failed: none of {count_text(offered)} requests succeeded"
     if not valid:
         return "invalid", "Not valid: the load generator did not keep its schedule"
+    missed = sum(not one["holds"] for one in summary.get("objectives") or ())
+    if missed:
+        return "failed", f"Missed: {missed} {'objective' if missed == 1 else 'objectives'}"
     if failed:
         what = f"{count_text(failed)} {'request' if failed == 1 else 'requests'}"
         return "partial", f"Valid, but {what} failed ({share_text(failed, offered)})"

@@ -46,5 +46,5 @@ def test_room_is_taken_beforehand(tmp_path):
 
 
 def test_more_than_the_disk_holds_is_an_error_before_anything_is_written(tmp_path):
-    with pytest.raises(OSError, match="No space|too large"):
+    with pytest.raises(OSError, match=r"No space|too large"):
         ColumnFolder(tmp_path).create("sent_ns", 1 << 58, "<i8", 0)

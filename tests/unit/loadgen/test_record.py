@@ -126,9 +126,11 @@ def test_a_request_added_and_not_yet_sent_has_its_own_entry_and_is_no_success():
 def test_lanes_can_be_told_apart():
     record = Recorder(np.arange(4, dtype=np.int64), np.array([0, 1, 0, 1], np.uint8))
     record.on_end(1, OK)
-    assert record.outcomes.of_lane(1).intended_ns.tolist() == [1, 3]
-    assert record.outcomes.of_lane(1).errors() == {UNSENT: 1}
-    assert record.outcomes.of_lane(0).errors() == {UNSENT: 2}
+    second = record.outcomes.of_lanes(np.array([False, True]))
+    assert second.intended_ns.tolist() == [1, 3]
+    assert second.errors() == {UNSENT: 1}
+    assert record.outcomes.of_lanes(np.array([True, False])).errors() == {UNSENT: 2}
+    assert len(record.outcomes.of_lanes(np.array([True, True]))) == 4
 
 
 def test_every_stamp_of_a_request_is_kept():

@@ -10,6 +10,7 @@ import pytest
 from streambox.errors import RunFailed
 from streambox.loadgen.record import Recorder
 from streambox.loadgen.session import check_finished, summary_json
+from streambox.loadgen.slo import parse_objective
 from streambox.loadgen.summary import CLOSED_LOOP, OPEN_LOOP, distribution, rate_error, summarise
 
 MS = 1_000_000
@@ -18,7 +19,7 @@ DOCUMENTED = {
     *("schema_version", "environment", "offered", "sent", "unsent", "completed", "ok", "wrong", "errors"),
     *("duration_s", "offered_per_s", "throughput_per_s", "send_lag_us", "response_ms", "service_ms"),
     *("batch_size", "seed", "schedule_sha256", "verdict"),
-    *("mode", "response_from_sent_ms", "first_byte_ms"),  # ours: docs/load-generator.md
+    *("mode", "response_from_sent_ms", "first_byte_ms", "objectives"),  # ours: docs/load-generator.md
 }
 
 
@@ -177,3 +178,9 @@ def test_error_replies_count_as_responses_and_time_outs_do_not():
     recorder = played(4, kinds={0: "http_500", 1: "timeout"}, response_ns=7 * MS)
     assert summary_of(recorder)["response_ms"]["max"] == 7
     assert len(recorder.outcomes.response_ns) == 3
+
+
+def test_a_missed_objective_fails_the_run():
+    missed = [parse_objective(text).judge(played().outcomes, (), SECOND) for text in ("p99<6ms", "p99<5ms")]
+    with pytest.raises(RunFailed, match=r"objectives missed: p99<5ms, found 5\.000ms$"):
+        check_finished(summary_of(played(), judgements=missed), allow_invalid=True)

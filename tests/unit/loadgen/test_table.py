@@ -196,3 +196,17 @@ def test_shares_are_never_rounded_to_all_or_nothing(part: int, whole: int, text:
 
 def test_counts_have_separators() -> None:
     assert count_text(1_071_190) == "1,071,190"
+
+
+@pytest.mark.parametrize(
+    ("holds", "headline", "remark"),
+    [
+        (True, "Valid: schedule kept, every request succeeded", "Objective p99<50ms met: 12.000ms"),
+        (False, "Missed: 1 objective", "Objective p99<50ms MISSED: 12.000ms"),
+    ],
+)
+def test_objectives_are_told_with_what_was_found(holds, headline, remark):
+    objective = {"objective": "p99<50ms", "found": "12.000ms", "holds": holds}
+    summary = {"offered": 5, "ok": 5, "verdict": {"valid": True}, "objectives": [objective]}
+    verdict = read_verdict(summary)
+    assert (verdict.headline, verdict.remarks) == (headline, (remark,))
