@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from streambox.commands.load import DURATION
+from streambox.commands.target import DURATION
 from streambox.demo import DemoOptions, judge, run_demo
 from streambox.loadgen.table import summary_table
 

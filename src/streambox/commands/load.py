@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.console import Console
 
+from streambox.commands.target import DURATION, model_of, sending_options, target_options
 from streambox.config import load_config
-from streambox.errors import UsageError
-from streambox.loadgen.payload import Target, checked_path, parse_url
+from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.plan import WorkloadOptions
-from streambox.loadgen.run import RunOptions
 from streambox.loadgen.session import (
     check_finished,
     finish,
@@ -24,12 +23,11 @@ from streambox.loadgen.session import (
 from streambox.loadgen.slo import parse_objective
 from streambox.loadgen.spool import recover as read_remains
 from streambox.loadgen.table import summary_table
-from streambox.units import parse_duration
 
 if TYPE_CHECKING:
     from streambox.config import Config, LoadGeneratorSection
+    from streambox.loadgen.run import RunOptions
 
-_DEFAULT_MODEL: Final = "digits"
 _OF_A_PATTERN: Final = (
     "type",
     "workload_dir",
@@ -42,34 +40,9 @@ _OF_A_PATTERN: Final = (
 )
 
 
-class DurationType(click.ParamType[int]):
-    """A duration with its unit, above 0, as nanoseconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            duration_ns = parse_duration(value)
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
-        return duration_ns or self.fail(f"{value!r} is no time at all", param, ctx)
-
-
-DURATION: Final = DurationType()
-
-
 @click.group(invoke_without_command=True)
 @click.pass_context
-@click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), help="YAML file; its load_generator section."
-)
-@click.option("--url", help="Target, http://HOST:PORT/PATH; else --host, --port and --path.")
-@click.option("--host", help="Target host.  [localhost]")
-@click.option("--port", type=click.IntRange(1, 65535), help="Target port.  [8080]")
-@click.option("--path", help="Target path.  [/api/batcher]")
-@click.option("--model", help="Model to ask.  [digits]")
+@target_options
 @click.option(
     "--type", type=click.Choice(["bursty", "periodic", "sporadic"]), help="Pattern to replay.  [bursty]"
 )
@@ -85,15 +58,8 @@ DURATION: Final = DurationType()
 @click.option("--arrivals", type=click.Choice(["poisson", "constant"]), help="With --rate.  [poisson]")
 @click.option("--concurrency", type=click.IntRange(1, 10_000), help="Closed loop with so many callers.")
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same schedule.  [0]")
-@click.option("--timeout", type=DURATION, help="How long to wait for a response.  [10s]")
-@click.option("--connections", type=click.IntRange(1, 50_000), help="Most connections to open.  [1024]")
-@click.option(
-    "--check",
-    type=click.Choice(["full", "id", "none"]),
-    default="full",
-    show_default=True,
-    help="Of answers.",
-)
+@click.option("--warm-up", type=DURATION, help="Leave what falls due so early out of the figures.")
+@click.option("--cool-down", type=DURATION, help="Leave what falls due so late out of the figures.")
 @click.option("--slo", multiple=True, help="Objective: p99<50ms, ok>99.9%, … Repeatable.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for schedule, outcomes, summary, report."
@@ -125,11 +91,12 @@ def load(
     workload = workload_options(config.load_generator, given)
     options = run_options(config, workload, given)
     objectives = [parse_objective(text) for text in given["slo"]]
-    model = given["model"] or config.load_generator.model or _DEFAULT_MODEL
     console = Console(stderr=True)
     if out is not None:
         prepare_folder(out)
-    finished = run_load(workload, options, model, console, quiet=quiet, out=out, objectives=objectives)
+    finished = run_load(
+        workload, options, model_of(config, given), console, quiet=quiet, out=out, objectives=objectives
+    )
     if as_json:
         click.echo(summary_json(finished.summary), nl=False)
     else:
@@ -150,6 +117,60 @@ def recover(folder: Path) -> None:
     finished = finish(*read_remains(folder))
     Console().print(summary_table(finished.summary))
     write_run(folder, finished)
+
+
+@load.command("find-max")
+@target_options
+@click.option("--slo", multiple=True, required=True, help="Objective: p99<50ms, ok>99.9%, … Repeatable.")
+@click.option(
+    "--from", "start", type=float, default=10.0, show_default=True, help="First rate to try, per second."
+)
+@click.option(
+    "--to", "highest", type=float, default=100_000.0, show_default=True, help="Rate not to go beyond."
+)
+@click.option("--arrivals", type=click.Choice(["poisson", "constant"]), default="poisson", show_default=True)
+@click.option("--segment", type=DURATION, default="10s", show_default=True, help="Length of one trial.")
+@click.option("--warm-up", type=DURATION, help="Of a segment, not counted.  [a fifth of it]")
+@click.option("--precision", type=click.FloatRange(0.001, 1), default=0.03, show_default=True)
+@click.option("--most-segments", type=click.IntRange(3), default=20, show_default=True, help="Per rate.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="JSON file for what was found.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON instead of the table.")
+def find_max(config_path: Path | None, out: Path | None, as_json: bool, **given: Any) -> None:
+    """
+    Search the highest rate at which every objective holds.
+
+    Each rate is tried in independent segments until it is clear whether it holds; rates
+    double until one fails, then the gap is halved. Exit code 1 when no rate holds.
+    """
+    from streambox.loadgen.probe import FindOptions, find_max_rate, found_json, found_table
+
+    config = load_config(config_path)
+    options = FindOptions(
+        objectives=tuple(parse_objective(text) for text in given["slo"]),
+        start_per_s=given["start"],
+        highest_per_s=given["highest"],
+        arrivals=given["arrivals"],
+        segment_ns=given["segment"],
+        warm_up_ns=given["segment"] // 5 if given["warm_up"] is None else given["warm_up"],
+        precision=given["precision"],
+        most_segments=given["most_segments"],
+        seed=given["seed"],
+    )
+    sending = sending_options(config, given)
+    found = find_max_rate(options, sending, model_of(config, given), Console(stderr=True))
+    text = found_json(options, found)
+    if out is not None:
+        try:
+            out.write_bytes(text)
+        except OSError as error:
+            raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
+    if as_json:
+        click.echo(text, nl=False)
+    else:
+        Console().print(found_table(options, found))
+    if found.rate_per_s is None:
+        raise RunFailed(f"no rate holds {', '.join(given['slo'])}: not even {found.trials[0].rate_per_s:g}/s")
 
 
 def _refuse_options_before(ctx: click.Context) -> None:
@@ -210,26 +231,14 @@ def _refuse_what_would_be_ignored(given: dict[str, Any]) -> None:
 
 
 def run_options(config: Config, workload: WorkloadOptions, given: dict[str, Any]) -> RunOptions:
-    """Where to send and how; as above."""
-    section = config.load_generator
-    if given["url"]:
-        if given["host"] or given["port"] or given["path"]:
-            raise UsageError("--url says it all: leave --host, --port and --path out")
-        target = parse_url(given["url"])
-    else:
-        port = given["port"] or section.port or config.port
-        target = Target(given["host"] or section.host, port, checked_path(given["path"] or section.path))
-    timeout_ns = given["timeout"] if given["timeout"] is not None else section.timeout
-    if timeout_ns == 0:
-        raise UsageError("the timeout is 0: no answer could be in time")
-    optional = _given({"timeout_ns": timeout_ns and int(timeout_ns), "connections": given["connections"]})
-    duration_ns = workload.duration_ns if given["concurrency"] else 0
-    return RunOptions(
-        target=target,
-        check=given["check"],
+    """Where to send and how, and what to leave out of the figures. Raises UsageError."""
+    return sending_options(
+        config,
+        given,
         concurrency=given["concurrency"],
-        duration_ns=duration_ns,
-        **optional,
+        duration_ns=workload.duration_ns if given["concurrency"] else None,
+        warm_up_ns=given.get("warm_up"),
+        cool_down_ns=given.get("cool_down"),
     )
 
 

@@ -185,6 +185,11 @@ class Outcomes:
         """The entries of the first *count* requests, as views."""
         return self._of(slice(count))
 
+    def between(self, start_ns: int, end_ns: int) -> Outcomes:
+        """The entries of requests intended in [start, end), as views."""
+        first, last = np.searchsorted(self.intended_ns, (start_ns, end_ns))
+        return self._of(slice(int(first), int(last)))
+
     def of_lanes(self, wanted: Mask) -> Outcomes:
         """The entries of the lanes for which *wanted*, by their number, is True; copied."""
         return self._of(wanted[self.lane])

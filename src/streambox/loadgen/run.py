@@ -38,7 +38,12 @@ _NEVER_NS: Final = 1 << 62
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """``connections``: the most to open. ``concurrency`` makes it a closed loop for ``duration_ns``."""
+    """
+    ``connections``: the most to open. ``concurrency`` makes it a closed loop for ``duration_ns``.
+
+    ``warm_up_ns``, ``cool_down_ns``: what fell due in the first and last so long is sent, and
+    checked, but is not part of the figures.
+    """
 
     target: Target
     check: CheckLevel = "full"
@@ -46,6 +51,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ns: int = 10 * _NS_PER_S
     concurrency: int | None = None
     duration_ns: int = 0
+    warm_up_ns: int = 0
+    cool_down_ns: int = 0
 
 
 class Run:

@@ -13,6 +13,7 @@ from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.live import make_live_view
 from streambox.loadgen.payload import make_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
+from streambox.loadgen.record import WRONG
 from streambox.loadgen.report import write_report
 from streambox.loadgen.run import Run, RunOptions
 from streambox.loadgen.spool import SCHEDULE, RunState, discard, recording
@@ -62,7 +63,10 @@ def run_load(
     else:
         schedule = draw_schedule(workload, model, len(payloads))
     mode = CLOSED_LOOP if closed else OPEN_LOOP
-    state = RunState(mode, workload.seed, options.duration_ns if closed else schedule.duration_ns)
+    duration_ns = options.duration_ns if closed else schedule.duration_ns
+    if duration_ns <= options.warm_up_ns + options.cool_down_ns:
+        raise UsageError("warm-up and cool-down leave nothing of the run: make it longer, or them shorter")
+    state = RunState(mode, workload.seed, duration_ns, options.warm_up_ns, options.cool_down_ns)
     view = make_live_view(console, quiet=quiet)
     with recording(out, schedule, state) as recorder:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -75,15 +79,22 @@ def run_load(
 def finish(
     schedule: Schedule, outcomes: Outcomes, state: RunState, objectives: Sequence[Objective] = ()
 ) -> Finished:
-    """The figures of a run that is over."""
+    """The figures of a run that is over, less its warm-up and cool-down."""
+    begin_ns, end_ns = state.warm_up_ns, state.duration_ns - state.cool_down_ns
+    measured, duration_ns = outcomes, state.duration_ns
+    if state.warm_up_ns or state.cool_down_ns:
+        measured, duration_ns = outcomes.between(begin_ns, end_ns), max(0, end_ns - begin_ns)
     summary = summarise(
-        outcomes,
+        measured,
         mode=state.mode,
         seed=state.seed,
         schedule_sha256=None if state.mode == CLOSED_LOOP else schedule.sha256,
-        duration_ns=state.duration_ns,
-        judgements=[o.judge(outcomes, schedule.lanes, state.duration_ns) for o in objectives],
+        duration_ns=duration_ns,
+        judgements=[o.judge(measured, schedule.lanes, duration_ns) for o in objectives],
+        begin_ns=begin_ns,
     )
+    summary["excluded"] = len(outcomes) - len(measured)
+    summary["wrong"] = outcomes.errors().get(WRONG, 0)  # a wrong answer counts whenever it came
     return Finished(schedule, outcomes, summary)
 
 

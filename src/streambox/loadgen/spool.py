@@ -30,11 +30,13 @@ _STATE: Final = "run.json"
 
 
 class RunState(msgspec.Struct, frozen=True):
-    """What the columns do not tell of a run."""
+    """What the columns do not tell of a run; its first and last part, which the figures leave out."""
 
     mode: str
     seed: int
     duration_ns: int
+    warm_up_ns: int = 0
+    cool_down_ns: int = 0
     kinds: tuple[str, ...] = ()
 
 

@@ -33,17 +33,18 @@ def summarise(
     schedule_sha256: str | None,
     duration_ns: int,
     judgements: Sequence[Judgement] = (),
+    begin_ns: int = 0,
 ) -> dict[str, Any]:
     """
     The contents of ``summary.json``; docs/load-generator.md says what each key means.
 
-    *duration_ns*: how long the workload lasts; the run lasts until its last response.
+    *duration_ns*: how long the workload lasts, from *begin_ns*; the run lasts until its last response.
     """
     sent, completed, ok = (int(mask.sum()) for mask in (outcomes.sent, outcomes.completed, outcomes.ok))
     errors = outcomes.errors()
     offered = len(outcomes)
     last_done_ns = int(outcomes.done_ns.max(initial=0))
-    run_ns = max(duration_ns, last_done_ns, 1)
+    run_ns = max(duration_ns, last_done_ns - begin_ns, 1)
     sizes = outcomes.batch_size[outcomes.batch_size > 0]
     summary: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -71,6 +72,7 @@ def summarise(
         },
         "seed": seed,
         "schedule_sha256": schedule_sha256,
+        "excluded": 0,
         "objectives": [judgement.summary() for judgement in judgements],
     }
     summary["verdict"] = _closed_verdict() if mode == CLOSED_LOOP else verdict(outcomes, summary)

@@ -48,8 +48,10 @@ def read_verdict(summary: Mapping[str, Any]) -> Verdict:
     remarks = [str(reason) for reason in verdict.get("reasons") or ()]
     if "checked" in verdict and summary.get("offered"):
         remarks.append("every response was checked" if verdict["checked"] else "responses were not checked")
-    for one in summary.get("objectives") or ():
-        remarks.append(f"objective {one['objective']} {'met' if one['holds'] else 'MISSED'}: {one['found']}")
+    remarks += [
+        f"objective {one['objective']} {'met' if one['holds'] else 'MISSED'}: {one['found']}"
+        for one in summary.get("objectives") or ()
+    ]
     level, headline = _headline(summary, valid=bool(verdict.get("valid")))
     return Verdict(level, headline, tuple(remark[:1].upper() + remark[1:] for remark in remarks))
 

@@ -1,0 +1,91 @@
+"""Where a load goes, and how: the options that every command that sends requests takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from streambox.errors import UsageError
+from streambox.loadgen.payload import Target, checked_path, parse_url
+from streambox.loadgen.run import RunOptions
+from streambox.units import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streambox.config import Config
+
+DEFAULT_MODEL: Final = "digits"
+
+
+class DurationType(click.ParamType[int]):
+    """A duration with its unit, above 0, as nanoseconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            duration_ns = parse_duration(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return duration_ns or self.fail(f"{value!r} is no time at all", param, ctx)
+
+
+DURATION: Final = DurationType()
+
+
+_OPTIONS: Final = (
+    click.option(
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path),
+        help="YAML file: its load_generator section.",
+    ),
+    click.option("--url", help="Target, http://HOST:PORT/PATH; else --host, --port and --path."),
+    click.option("--host", help="Target host.  [localhost]"),
+    click.option("--port", type=click.IntRange(1, 65535), help="Target port.  [8080]"),
+    click.option("--path", help="Target path.  [/api/batcher]"),
+    click.option("--model", help="Model to ask.  [digits]"),
+    click.option("--timeout", type=DURATION, help="How long to wait for a response.  [10s]"),
+    click.option("--connections", type=click.IntRange(1, 50_000), help="Most connections to open.  [1024]"),
+    click.option(
+        "--check",
+        type=click.Choice(["full", "id", "none"]),
+        default="full",
+        show_default=True,
+        help="Of answers.",
+    ),
+)
+
+
+def target_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds them to *command*, which gets them by name; see ``sending_options``."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def sending_options(config: Config, given: dict[str, Any], **more: Any) -> RunOptions:
+    """Where to send and how: the command line's options, else the configuration's, else the defaults."""
+    section = config.load_generator
+    if given["url"]:
+        if given["host"] or given["port"] or given["path"]:
+            raise UsageError("--url says it all: leave --host, --port and --path out")
+        target = parse_url(given["url"])
+    else:
+        port = given["port"] or section.port or config.port
+        target = Target(given["host"] or section.host, port, checked_path(given["path"] or section.path))
+    timeout_ns = given["timeout"] if given["timeout"] is not None else section.timeout
+    if timeout_ns == 0:
+        raise UsageError("the timeout is 0: no answer could be in time")
+    optional = {"timeout_ns": timeout_ns and int(timeout_ns), "connections": given["connections"]}
+    chosen = {key: value for key, value in {**optional, **more}.items() if value is not None}
+    return RunOptions(target=target, check=given["check"], **chosen)
+
+
+def model_of(config: Config, given: dict[str, Any]) -> str:
+    return given["model"] or config.load_generator.model or DEFAULT_MODEL

@@ -1,0 +1,157 @@
+"""``load find-max``: the search's segments, run for real."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from streambox.errors import UsageError
+from streambox.loadgen.find_max import Found, Search, Segment, Trial
+from streambox.loadgen.plan import WorkloadOptions
+from streambox.loadgen.session import check_finished, run_load
+from streambox.loadgen.slo import Objective
+from streambox.loadgen.summary import environment
+
+if TYPE_CHECKING:
+    from streambox.loadgen.run import RunOptions
+    from streambox.loadgen.session import Finished
+
+_LOWEST_PER_S: Final = 0.1
+_SILENT: Final = Console(quiet=True)
+
+
+class FindOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to search for, and how closely; see ``Search``. ``warm_up_ns`` of each segment are not counted."""
+
+    objectives: tuple[Objective, ...]
+    start_per_s: float
+    highest_per_s: float
+    arrivals: Literal["poisson", "constant"]
+    segment_ns: int
+    warm_up_ns: int
+    precision: float
+    most_segments: int
+    seed: int
+
+
+def find_max_rate(options: FindOptions, run: RunOptions, model: str, console: Console) -> Found:
+    """
+    The highest rate at which every objective holds. Progress goes to *console*, a line a rate.
+
+    Ends early, with what is known, at a rate that the generator itself cannot keep.
+
+    Raises UsageError for objectives that are not about a share of the requests, RunFailed
+    when an answer was wrong or nobody answers.
+    """
+    search = _search(options)
+    segments = 0
+    while (rate := search.rate_per_s) is not None:
+        finished = _segment(options, run, model, rate, options.seed + segments)
+        segments += 1
+        if finished is None:
+            break
+        if not finished.summary["verdict"]["valid"]:
+            console.print(f"{rate:10.1f}/s  the load generator cannot keep it: {_reasons(finished)}")
+            search.give_up()
+            break
+        trial = search.trial
+        search.add(_judged(options, finished))
+        if trial is not None and trial.verdict is not None:
+            console.print(_line(options, trial), highlight=False)
+    return search.found()
+
+
+def _search(options: FindOptions) -> Search:
+    allowed = []
+    for objective in options.objectives:
+        if objective.allowed is None:
+            raise UsageError(
+                f"{objective.text!r} says nothing of single requests: search with objectives such as "
+                "p99<50ms, ok>99.9% or errors<0.1%"
+            )
+        allowed.append(objective.allowed)
+    if not 0 < options.start_per_s <= options.highest_per_s:
+        raise UsageError("the first rate must be above 0, and not above the highest: see --from and --to")
+    return Search(
+        allowed,
+        start_per_s=options.start_per_s,
+        lowest_per_s=min(_LOWEST_PER_S, options.start_per_s),
+        highest_per_s=options.highest_per_s,
+        precision=options.precision,
+        most_segments=options.most_segments,
+    )
+
+
+def _segment(options: FindOptions, run: RunOptions, model: str, rate: float, seed: int) -> Finished | None:
+    """One run at *rate*; None when it was interrupted."""
+    workload = WorkloadOptions(
+        rate_per_s=rate, duration_ns=options.segment_ns, arrivals=options.arrivals, seed=seed
+    )
+    run = msgspec.structs.replace(run, warm_up_ns=options.warm_up_ns)
+    finished = run_load(workload, run, model, _SILENT, quiet=True)
+    if finished.summary["wrong"]:
+        check_finished(finished.summary, allow_invalid=True)
+    return finished if len(finished.outcomes) == len(finished.schedule) else None
+
+
+def _judged(options: FindOptions, finished: Finished) -> Segment:
+    measured = finished.outcomes.between(options.warm_up_ns, options.segment_ns)
+    lanes = finished.schedule.lanes
+    missed = tuple(int(one.missed(measured, lanes).sum()) for one in options.objectives)
+    return Segment(len(measured), missed)
+
+
+def _reasons(finished: Finished) -> str:
+    return "; ".join(finished.summary["verdict"]["reasons"])
+
+
+def _line(options: FindOptions, trial: Trial) -> str:
+    shares = ", ".join(
+        f"{objective.text}: {trial.share(index):.3%} missed it ({objective.allowed:.3%} may)"
+        for index, objective in enumerate(options.objectives)
+    )
+    clear = "" if trial.clear else ", barely"
+    return f"{trial.rate_per_s:10.1f}/s  {trial.verdict}{clear}  {shares}  ({len(trial.segments)} segments)"
+
+
+def found_table(options: FindOptions, found: Found) -> Table:
+    """The curve: every rate tried, lowest first."""
+    title = "no rate holds" if found.rate_per_s is None else f"{found.rate_per_s:,.1f}/s holds"
+    low, high = ("–" if bound is None else f"{bound:,.1f}/s" for bound in (found.low, found.high))
+    caption = f"clearly holds: {low}, clearly fails: {high}, {options.arrivals} arrivals"
+    table = Table(title=f"{', '.join(one.text for one in options.objectives)}: {title}", caption=caption)
+    for column in ("rate", *(f"missed {one.text}" for one in options.objectives), "segments", ""):
+        table.add_column(column, justify="right")
+    for trial in found.trials:
+        shares = [f"{trial.share(index):.3%}" for index in range(len(options.objectives))]
+        verdict = str(trial.verdict) if trial.clear else f"{trial.verdict}, barely"
+        table.add_row(f"{trial.rate_per_s:,.1f}/s", *shares, str(len(trial.segments)), verdict)
+    return table
+
+
+def found_json(options: FindOptions, found: Found) -> bytes:
+    """What was found, for a program."""
+    content: dict[str, Any] = {
+        "schema_version": 1,
+        "environment": environment(),
+        "objectives": [objective.text for objective in options.objectives],
+        "arrivals": options.arrivals,
+        "segment_s": options.segment_ns / 1e9,
+        "seed": options.seed,
+        "rate_per_s": found.rate_per_s,
+        "clearly_holds_per_s": found.low,
+        "clearly_fails_per_s": found.high,
+        "curve": [
+            {
+                "rate_per_s": trial.rate_per_s,
+                "verdict": trial.verdict,
+                "clear": trial.clear,
+                "segments": [msgspec.to_builtins(segment) for segment in trial.segments],
+            }
+            for trial in found.trials
+        ],
+    }
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
