@@ -10,7 +10,6 @@ out of the same server closed-loop stands beside it: the most that could be aske
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import os
 import platform
@@ -62,8 +61,9 @@ def static_server(builtin: bool) -> Iterator[tuple[int, str]]:
             config.write_text(CONFIG.format(folder=folder, port=port, body=BODY))
             command, name = [NGINX, "-c", str(config), "-e", f"{folder}/error.log"], nginx_version()
         else:
-            command, name = [sys.executable, __file__, "--serve", str(port)], "built-in asyncio server"
-        process = subprocess.Popen(command)
+            command = [sys.executable, "-m", "streambox.loadgen.static_server", str(port)]
+            name = "our own static server"
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
         try:
             wait_until_open(port, process)
             yield port, name
@@ -91,34 +91,6 @@ def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
 def nginx_version() -> str:
     found = subprocess.run([str(NGINX), "-v"], capture_output=True, text=True).stderr
     return found.strip().rpartition(": ")[2]
-
-
-class StaticAnswers(asyncio.Protocol):
-    """Answers each request, whatever it is; one in flight per connection, as the generator sends them."""
-
-    _answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-        len(BODY),
-        BODY.encode(),
-    )
-    _length = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.received = b""
-
-    def data_received(self, data: bytes) -> None:
-        self.received += data
-        head, separator, body = self.received.partition(b"\r\n\r\n")
-        length = self._length.search(head)
-        if separator and len(body) >= (int(length[1]) if length else 0):
-            self.received = b""
-            self.transport.write(self._answer)
-
-
-async def serve(port: int) -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(StaticAnswers, "127.0.0.1", port, backlog=4096)
-    await server.serve_forever()
 
 
 def measure(port: int, rate_per_s: float, seconds: float, seed: int) -> tuple[Finished, float]:
@@ -160,10 +132,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--builtin", action="store_true", help="do not use nginx")
-    parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.serve:
-        uvloop.run(serve(args.serve))
     with static_server(args.builtin) as (port, name):
         print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, ", end="")
         print(f"uvloop {uvloop.__version__}, {name}; {args.seconds:g} s a run")

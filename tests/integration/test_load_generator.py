@@ -17,6 +17,8 @@ from rich.console import Console
 
 from streambox.cli import main
 from streambox.errors import RunFailed
+from streambox.loadgen.calibrate import calibrate
+from streambox.loadgen.certificate import keep, kept
 from streambox.loadgen.live import make_live_view
 from streambox.loadgen.payload import make_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
@@ -762,3 +764,79 @@ def test_an_option_before_a_subcommand_is_refused_not_ignored(capsys, monkeypatc
         main()
     assert end.value.code == 2
     assert "--rate stands before 'recover'" in capsys.readouterr().err
+
+
+def test_a_request_that_waited_too_long_for_a_connection_is_given_up_as_unsent():
+    """One connection, answers that take 50 ms: what is due meanwhile is given up after 20 ms."""
+
+    async def slow(asked: Asked) -> bytes:
+        await asyncio.sleep(0.05)
+        return http(reply(asked))
+
+    with TinyServer(slow) as server:
+        finished = run(server, connections=1, give_up_after_ns=20 * MS)
+    assert set(ends(finished)) == {"ok", "unsent"}
+    assert ends(finished)["ok"] == len(server.asked) < 60
+    assert finished.outcomes.lag_ns.max() < 20 * MS + 60 * MS
+    assert "were not sent" in finished.summary["verdict"]["reasons"][0]
+
+
+def test_find_max_finds_what_a_server_takes(tmp_path, monkeypatch, capsys):
+    """A server that answers at most about 100/s, one after the other, by a timetable."""
+    free = [0.0]
+
+    async def timetable(asked: Asked) -> bytes:
+        loop = asyncio.get_running_loop()
+        free[0] = max(loop.time(), free[0]) + 0.01
+        await asyncio.sleep(free[0] - loop.time())
+        return http(reply(asked))
+
+    with TinyServer(timetable) as server:
+        arguments = [
+            "--url",
+            server.target.url,
+            "--slo",
+            "p90<60ms",
+            "--arrivals",
+            "constant",
+            "--from",
+            "40",
+        ]
+        more = ["--segment", "500ms", "--precision", "0.5", "--timeout", "2s", "--json"]
+        monkeypatch.setattr(sys, "argv", ["streambox", "load", "find-max", *arguments, *more])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert not end.value.code
+    found = json.loads(capsys.readouterr().out)
+    assert 40 <= found["rate_per_s"] <= 130
+    assert [trial["verdict"] for trial in found["curve"]] == sorted(
+        (trial["verdict"] for trial in found["curve"]), reverse=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--slo", "mean<5ms"], "says nothing of single requests"),
+        (["--slo", "p99<5ms", "--from", "0"], "must be above 0"),
+        (["--slo", "p99<5ms", "--from", "50", "--to", "10"], "not above the highest"),
+        (["--slo", "p99"], "is no objective"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(options, reason, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["streambox", "load", "find-max", *options])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_calibrate_certifies_a_rate_and_keeps_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("streambox.loadgen.calibrate._HIGHEST_PER_S", 1000.0)
+    # So generous a budget that a busy machine keeps it: what is tested is the way, not the machine.
+    calibration, found = calibrate(10 * SECOND, SECOND // 5, CONSOLE)
+    assert calibration is not None
+    assert calibration.rate_per_s == found.rate_per_s == 1000
+    keep(calibration)
+    assert kept() == calibration

@@ -173,6 +173,31 @@ def find_max(config_path: Path | None, out: Path | None, as_json: bool, **given:
         raise RunFailed(f"no rate holds {', '.join(given['slo'])}: not even {found.trials[0].rate_per_s:g}/s")
 
 
+@load.command("calibrate")
+@click.option("--budget", type=DURATION, default="1ms", show_default=True, help="For send lag at p99.")
+@click.option("--segment", type=DURATION, default="3s", show_default=True, help="Length of one trial.")
+def calibrate_machine(budget: int, segment: int) -> None:
+    """
+    Certify the highest rate that this machine can send on schedule.
+
+    Runs against a static server of our own on this machine. The result is kept in the
+    cache folder, and a later run that asks for more is warned before it starts.
+    """
+    from streambox.loadgen.calibrate import calibrate
+    from streambox.loadgen.certificate import keep
+
+    calibration, found = calibrate(budget, segment, Console(stderr=True, highlight=False))
+    if calibration is None:
+        raise RunFailed(f"not even {found.trials[0].rate_per_s:g}/s can be sent with a lag within the budget")
+    try:
+        path = keep(calibration)
+    except OSError as error:
+        raise RunFailed(f"the result cannot be kept: {error}") from None
+    click.echo(
+        f"{calibration.rate_per_s:,.0f}/s with a send lag p99 of at most {budget / 1e6:g} ms; kept in {path}"
+    )
+
+
 def _refuse_options_before(ctx: click.Context) -> None:
     for name in ctx.params:
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:

@@ -53,6 +53,9 @@ _OPTIONS: Final = (
     click.option("--timeout", type=DURATION, help="How long to wait for a response.  [10s]"),
     click.option("--connections", type=click.IntRange(1, 50_000), help="Most connections to open.  [1024]"),
     click.option(
+        "--give-up-after", type=DURATION, help="Do not send what has waited so long for a connection."
+    ),
+    click.option(
         "--check",
         type=click.Choice(["full", "id", "none"]),
         default="full",
@@ -83,6 +86,7 @@ def sending_options(config: Config, given: dict[str, Any], **more: Any) -> RunOp
     if timeout_ns == 0:
         raise UsageError("the timeout is 0: no answer could be in time")
     optional = {"timeout_ns": timeout_ns and int(timeout_ns), "connections": given["connections"]}
+    optional["give_up_after_ns"] = given.get("give_up_after")
     chosen = {key: value for key, value in {**optional, **more}.items() if value is not None}
     return RunOptions(target=target, check=given["check"], **chosen)
 

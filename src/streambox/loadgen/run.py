@@ -39,7 +39,8 @@ _NEVER_NS: Final = 1 << 62
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
-    ``connections``: the most to open. ``concurrency`` makes it a closed loop for ``duration_ns``.
+    ``connections``: the most to open; a request that has waited for one for ``give_up_after_ns``
+    is not sent any more. ``concurrency`` makes it a closed loop for ``duration_ns``.
 
     ``warm_up_ns``, ``cool_down_ns``: what fell due in the first and last so long is sent, and
     checked, but is not part of the figures.
@@ -49,6 +50,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     check: CheckLevel = "full"
     connections: int = 1024
     timeout_ns: int = 10 * _NS_PER_S
+    give_up_after_ns: int | None = None
     concurrency: int | None = None
     duration_ns: int = 0
     warm_up_ns: int = 0
@@ -95,6 +97,7 @@ class Run:
             checker,
             limit=options.concurrency or options.connections,
             timeout_ns=options.timeout_ns,
+            give_up_after_ns=options.give_up_after_ns,
         )
         clock = LoopClock(asyncio.get_running_loop())
         try:

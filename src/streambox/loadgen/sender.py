@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streambox.errors import RunFailed
 from streambox.loadgen.connection import IDLE, ClientConnection, Framing
 from streambox.loadgen.gauge import Gauge
-from streambox.loadgen.record import BAD_RESPONSE, CONNECT_FAILED, INTERRUPTED, RESET, TIMEOUT
+from streambox.loadgen.record import BAD_RESPONSE, CONNECT_FAILED, INTERRUPTED, RESET, TIMEOUT, UNSENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,8 @@ _RETRY_S: Final = 0.05  # before a caller of a closed loop tries to connect agai
 class Sender:
     """
     Sends request *index* on an idle connection at once; opens more, up to *limit*, when
-    none is idle; beyond that a request waits for one, and its lag shows it.
+    none is idle; beyond that a request waits for one, and its lag shows it, or is given up
+    as unsent after *give_up_after_ns*.
 
     ``on_due()``, where it is set, is called between two responses when the instant
     ``next_due_ns`` has come: a send need not wait for all the responses that came at once.
@@ -52,6 +53,7 @@ class Sender:
         *,
         limit: int,
         timeout_ns: int,
+        give_up_after_ns: int | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._target = target
@@ -61,6 +63,7 @@ class Sender:
         self._checker = checker
         self._limit = limit
         self._timeout_ns = timeout_ns
+        self._give_up_after_ns = _NEVER_NS if give_up_after_ns is None else give_up_after_ns
         self._connections: set[ClientConnection] = set()
         self._idle: list[ClientConnection] = []
         self._opening: set[asyncio.Task[None]] = set()
@@ -290,9 +293,15 @@ class Sender:
         self._checker.check(*self._unchecked.popleft())
 
     def _sweep(self) -> None:
-        """End what was sent longer ago than the time-out."""
+        """End what was sent longer ago than the time-out, or has waited for a connection for too long."""
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
-        oldest_ns = time.monotonic_ns() - self.start_ns - self._timeout_ns
+        now_ns = time.monotonic_ns() - self.start_ns
+        waiting, dispatched_ns = self._waiting, self._recorder.outcomes.dispatched_ns
+        while waiting and now_ns - dispatched_ns[waiting[0]] > self._give_up_after_ns:
+            self._recorder.on_end(waiting.popleft(), UNSENT)
+            if self.on_ended is not None:
+                self._loop.call_soon(self.on_ended)
+        oldest_ns = now_ns - self._timeout_ns
         order = self._sent_order
         while order and (order[0][2].index != order[0][1] or order[0][0] <= oldest_ns):
             _, index, connection = order.popleft()

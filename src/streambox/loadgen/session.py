@@ -10,6 +10,7 @@ import numpy as np
 import uvloop
 
 from streambox.errors import RunFailed, UsageError
+from streambox.loadgen.certificate import warning
 from streambox.loadgen.live import make_live_view
 from streambox.loadgen.payload import make_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
@@ -67,6 +68,8 @@ def run_load(
     if duration_ns <= options.warm_up_ns + options.cool_down_ns:
         raise UsageError("warm-up and cool-down leave nothing of the run: make it longer, or them shorter")
     state = RunState(mode, workload.seed, duration_ns, options.warm_up_ns, options.cool_down_ns)
+    if not closed and (beyond := warning(schedule)) is not None:
+        console.print(f"warning: {beyond}", style="yellow", highlight=False)
     view = make_live_view(console, quiet=quiet)
     with recording(out, schedule, state) as recorder:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -19,7 +19,13 @@ DOCUMENTED = {
     *("schema_version", "environment", "offered", "sent", "unsent", "completed", "ok", "wrong", "errors"),
     *("duration_s", "offered_per_s", "throughput_per_s", "send_lag_us", "response_ms", "service_ms"),
     *("batch_size", "seed", "schedule_sha256", "verdict"),
-    *("mode", "response_from_sent_ms", "first_byte_ms", "objectives", "excluded"),  # ours: docs/load-generator.md
+    *(
+        "mode",
+        "response_from_sent_ms",
+        "first_byte_ms",
+        "objectives",
+        "excluded",
+    ),  # ours: docs/load-generator.md
 }
 
 

@@ -1,0 +1,75 @@
+"""
+What this machine can honestly send: ``load calibrate``.
+
+The highest rate at which the Load Generator keeps its own schedule, against a static server
+on the same machine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+
+from streambox.loadgen.certificate import Calibration, machine
+from streambox.loadgen.find_max import Found, Search, Segment
+from streambox.loadgen.payload import Target
+from streambox.loadgen.plan import WorkloadOptions
+from streambox.loadgen.run import RunOptions
+from streambox.loadgen.session import run_load
+from streambox.loadgen.static_server import static_server
+
+if TYPE_CHECKING:
+    from streambox.loadgen.session import Finished
+
+LATE_SHARE: Final = 0.01  # so many may be later than the budget: it is one on the p99
+_START_PER_S: Final = 1000.0
+_HIGHEST_PER_S: Final = 400_000.0
+_PRECISION: Final = 0.1
+_MOST_SEGMENTS: Final = 5
+_SILENT: Final = Console(quiet=True)
+
+
+def calibrate(budget_ns: int, segment_ns: int, console: Console) -> tuple[Calibration | None, Found]:
+    """
+    Search the highest rate whose send lag stays within *budget_ns* at p99. Progress goes to *console*.
+
+    Returns the calibration, None where not even the lowest rate does, and every rate tried.
+    """
+    search = Search(
+        [LATE_SHARE],
+        start_per_s=_START_PER_S,
+        lowest_per_s=1,
+        highest_per_s=_HIGHEST_PER_S,
+        precision=_PRECISION,
+        most_segments=_MOST_SEGMENTS,
+    )
+    with static_server() as port:
+        seed = 0
+        while (rate := search.rate_per_s) is not None:
+            finished = _segment(port, rate, segment_ns, seed)
+            if len(finished.outcomes) < len(finished.schedule):
+                break  # interrupted
+            seed += 1
+            late = _late(finished, budget_ns)
+            lag_us = finished.summary["send_lag_us"]["p99"]
+            console.print(
+                f"{rate:10,.0f}/s  send lag p99 {lag_us:8.0f} µs, {late.missed[0] / late.offered:.2%} late"
+            )
+            search.add(late)
+    found = search.found()
+    if found.rate_per_s is None:
+        return None, found
+    return Calibration(found.rate_per_s, budget_ns, machine()), found
+
+
+def _segment(port: int, rate: float, segment_ns: int, seed: int) -> Finished:
+    workload = WorkloadOptions(rate_per_s=rate, duration_ns=segment_ns, seed=seed)
+    options = RunOptions(target=Target("127.0.0.1", port, "/"), check="none")
+    return run_load(workload, options, "static", _SILENT, quiet=True)
+
+
+def _late(finished: Finished, budget_ns: int) -> Segment:
+    outcomes = finished.outcomes
+    late = ~outcomes.sent | (outcomes.sent_ns - outcomes.intended_ns > budget_ns)
+    return Segment(len(outcomes), (int(late.sum()),))
