@@ -8,10 +8,13 @@ import json
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streambox.loadgen.payload import Target, predict_digits
 from streambox.models.digits import heldout
+
+if TYPE_CHECKING:
+    import ssl
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,18 @@ class TinyServer:
     lists all requests in order of arrival, ``most_at_once`` how many were in hand together.
     """
 
-    def __init__(self, behaviour: Behaviour = right, *, pieces: bool = False) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour = right,
+        *,
+        pieces: bool = False,
+        tls: ssl.SSLContext | None = None,
+        unix: str = "",
+    ) -> None:
         self._behaviour = behaviour
+        self._tls = tls
+        self._unix = unix
+        self.heads: list[str] = []
         self._pieces = pieces
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._started = threading.Event()
@@ -99,9 +112,16 @@ class TinyServer:
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
         self._open: set[asyncio.Task[None]] = set()
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1024)
-        host, port = self._server.sockets[0].getsockname()
-        self.target = Target(host, port, "/api/batcher")
+        if self._unix:
+            self._server = await asyncio.start_unix_server(self._accept, self._unix, backlog=1024)
+            self.target = Target("localhost", 0, "/api/batcher", unix=self._unix)
+        else:
+            self._server = await asyncio.start_server(
+                self._accept, "127.0.0.1", 0, backlog=1024, ssl=self._tls
+            )
+            _, port = self._server.sockets[0].getsockname()
+            host = "localhost" if self._tls else "127.0.0.1"
+            self.target = Target(host, port, "/api/batcher", tls=self._tls is not None)
         self._started.set()
         await self._done.wait()
         self._server.close()
@@ -117,7 +137,7 @@ class TinyServer:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while (raw := await self._answer(await _read(reader))) is not None:
+            while (raw := await self._answer(await self._read(reader))) is not None:
                 for piece in [raw[i : i + 1] for i in range(len(raw))] if self._pieces else [raw]:
                     writer.write(piece)
                     await writer.drain()
@@ -128,6 +148,13 @@ class TinyServer:
             pass
         finally:
             writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+        """The body of the next request; its head is kept."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
+        length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length:"))
+        return await reader.readexactly(int(length.partition(":")[2]))
 
     async def _answer(self, body: bytes) -> bytes | None:
         tree = json.loads(body)
@@ -141,10 +168,3 @@ class TinyServer:
             return await self._behaviour(asked)
         finally:
             self.in_hand -= 1
-
-
-async def _read(reader: asyncio.StreamReader) -> bytes:
-    """The body of the next request."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-    length = next(line for line in head.split("\r\n") if line.startswith("content-length:"))
-    return await reader.readexactly(int(length.partition(":")[2]))

@@ -675,7 +675,7 @@ def test_a_closed_port_is_one_line_and_exit_code_1():
     ("arguments", "named"),
     [
         (("--rate", 5, "--concurrency", 2), "exclude each other"),
-        (("--url", "https://x/"), "only http://"),
+        (("--url", "ftp://x/"), "only http://"),
         (("--workload-file", "/no/such/file"), "no such workload file"),
         (("--timeout", "10"), "has no unit"),
         (("--gap-time", 0, "--len", 5), "gap_time is 0"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.console import Console
 
-from streambox.commands.target import DURATION, model_of, sending_options, target_options
+from streambox.commands.target import DURATION, model_of, payload_options, sending_options, target_options
 from streambox.config import load_config
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.plan import WorkloadOptions
@@ -95,7 +95,14 @@ def load(
     if out is not None:
         prepare_folder(out)
     finished = run_load(
-        workload, options, model_of(config, given), console, quiet=quiet, out=out, objectives=objectives
+        workload,
+        options,
+        model_of(config, given),
+        console,
+        quiet=quiet,
+        out=out,
+        objectives=objectives,
+        sending=payload_options(given),
     )
     if as_json:
         click.echo(summary_json(finished.summary), nl=False)
@@ -158,7 +165,9 @@ def find_max(config_path: Path | None, out: Path | None, as_json: bool, **given:
         seed=given["seed"],
     )
     sending = sending_options(config, given)
-    found = find_max_rate(options, sending, model_of(config, given), Console(stderr=True))
+    found = find_max_rate(
+        options, sending, model_of(config, given), payload_options(given), Console(stderr=True)
+    )
     text = found_json(options, found)
     if out is not None:
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import click
 
 from streambox.errors import UsageError
-from streambox.loadgen.payload import Target, checked_path, parse_url
+from streambox.loadgen.payload import PayloadOptions, Target, checked_header, checked_path, parse_url
 from streambox.loadgen.run import RunOptions
 from streambox.units import parse_duration
 
@@ -56,6 +57,18 @@ _OPTIONS: Final = (
         "--give-up-after", type=DURATION, help="Do not send what has waited so long for a connection."
     ),
     click.option(
+        "--api",
+        type=click.Choice(["reference", "oip", "oip-binary"]),
+        default="reference",
+        show_default=True,
+        help="How requests are written: the Open Inference Protocol as JSON, or with binary tensors.",
+    ),
+    click.option("--dataset", help="What to send: .npz, .csv or .jsonl; see docs/load-generator.md."),
+    click.option("--header", "headers", multiple=True, help="'Name: value', of every request. Repeatable."),
+    click.option("--fresh-connections", is_flag=True, help="A connection for every request."),
+    click.option("--ca", "ca_file", help="Certificates to trust over TLS.  [the system's]"),
+    click.option("--no-verify", is_flag=True, help="Trust any certificate."),
+    click.option(
         "--check",
         type=click.Choice(["full", "id", "none"]),
         default="full",
@@ -76,19 +89,31 @@ def sending_options(config: Config, given: dict[str, Any], **more: Any) -> RunOp
     """Where to send and how: the command line's options, else the configuration's, else the defaults."""
     section = config.load_generator
     if given["url"]:
-        if given["host"] or given["port"] or given["path"]:
+        unix = given["url"].startswith("unix:")
+        if given["host"] or given["port"] or (given["path"] and not unix):
             raise UsageError("--url says it all: leave --host, --port and --path out")
-        target = parse_url(given["url"])
+        target = parse_url(given["url"], given["path"])
     else:
         port = given["port"] or section.port or config.port
         target = Target(given["host"] or section.host, port, checked_path(given["path"] or section.path))
+    if given.get("api", "reference") != "reference" and target.path in ("/", section.path):
+        target = target._replace(path=f"/v2/models/{quote(model_of(config, given), safe='')}/infer")
     timeout_ns = given["timeout"] if given["timeout"] is not None else section.timeout
     if timeout_ns == 0:
         raise UsageError("the timeout is 0: no answer could be in time")
     optional = {"timeout_ns": timeout_ns and int(timeout_ns), "connections": given["connections"]}
+    optional["ca_file"], optional["verify"] = given.get("ca_file"), not given.get("no_verify")
     optional["give_up_after_ns"] = given.get("give_up_after")
     chosen = {key: value for key, value in {**optional, **more}.items() if value is not None}
     return RunOptions(target=target, check=given["check"], **chosen)
+
+
+def payload_options(given: dict[str, Any]) -> PayloadOptions:
+    """What to send, and as what."""
+    headers = [checked_header(line) for line in given["headers"]]
+    if given["fresh_connections"]:
+        headers.append("Connection: close")
+    return PayloadOptions(api=given["api"], dataset=given["dataset"], headers=tuple(headers))
 
 
 def model_of(config: Config, given: dict[str, Any]) -> str:

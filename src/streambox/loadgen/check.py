@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from streambox.loadgen.answers import READERS, UNREADABLE
 from streambox.loadgen.payload import request_id
 from streambox.loadgen.record import BAD_RESPONSE, OK, WRONG
 
@@ -17,26 +18,6 @@ if TYPE_CHECKING:
 CheckLevel = Literal["none", "id", "full"]
 _TOLERANCE: Final = 1e-3
 _NS_PER_MS: Final = 1_000_000
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-# What the records have room for: a reply with more is none of a Batcher.
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-_Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
-
-
-class _BatchFacts(msgspec.Struct):
-    id: _Id
-    size: _Count
-    wait_ms: _Milliseconds
-    service_ms: _Milliseconds
-
-
-class _Reply(msgspec.Struct):
-    request_id: str
-    output: msgspec.Raw = msgspec.Raw(b"")
-    batch: _BatchFacts | None = None
 
 
 class _Error(msgspec.Struct):
@@ -47,8 +28,6 @@ class _ErrorReply(msgspec.Struct):
     error: _Error
 
 
-_decode_reply = msgspec.json.Decoder(_Reply).decode
-_decode_row = msgspec.json.Decoder(list[float]).decode
 _decode_error = msgspec.json.Decoder(_ErrorReply).decode
 
 
@@ -66,8 +45,10 @@ class Checker:
         self._recorder = recorder
         self._payload = payload
         self._level = level
-        expected = payloads.expected if level == "full" else None
-        self._expected: list[list[float]] | None = None if expected is None else expected.tolist()
+        self._read = READERS[payloads.api]
+        full = level == "full"
+        self._expected = payloads.expected.tolist() if full and payloads.expected is not None else None
+        self._labels = payloads.labels.tolist() if full and payloads.labels is not None else None
 
     def check(self, index: int, status: int, body: bytes) -> None:
         """Record how request *index* ended. Cost: one or two small decodes."""
@@ -80,8 +61,8 @@ class Checker:
 
     def _judge(self, index: int, body: bytes) -> str:
         try:
-            reply = _decode_reply(body)
-            facts = reply.batch
+            answer = self._read(body)
+            facts = answer.batch
             if facts is not None:
                 self._recorder.on_batch(
                     index,
@@ -90,25 +71,33 @@ class Checker:
                     round(facts.wait_ms * _NS_PER_MS),
                     round(facts.service_ms * _NS_PER_MS),
                 )
-            if reply.request_id != request_id(index):
+            if answer.request_id != request_id(index):
                 return WRONG
-            return OK if self._expected is None else self._compare(index, _decode_row(reply.output))
-        except _UNREADABLE:
+            if self._expected is None and self._labels is None:
+                return OK
+            payload = self._payload[index % len(self._payload)]
+            return OK if self._is_right(payload, answer.row()) else WRONG
+        except UNREADABLE:
             return BAD_RESPONSE
 
-    def _compare(self, index: int, row: list[float]) -> str:
-        assert self._expected is not None  # noqa: S101 - the caller has looked
-        wanted = self._expected[self._payload[index % len(self._payload)]]
-        if len(row) != len(wanted):
-            return WRONG
-        near = all(abs(given - right) <= _TOLERANCE for given, right in zip(row, wanted, strict=True))
-        same_class = row.index(max(row)) == wanted.index(max(wanted))
-        return OK if near and same_class else WRONG
+    def _is_right(self, payload: int, row: list[float]) -> bool:
+        if self._labels is not None and not 0 <= self._labels[payload] == _class_of(row):
+            return False
+        if self._expected is None:
+            return True
+        wanted = self._expected[payload]
+        if len(row) != len(wanted) or _class_of(row) != _class_of(wanted):
+            return False
+        return all(abs(given - right) <= _TOLERANCE for given, right in zip(row, wanted, strict=True))
+
+
+def _class_of(row: list[float]) -> int:
+    return row.index(max(row))
 
 
 def _http_error(status: int, body: bytes) -> str:
     """``http_503:queue_full`` where the body tells the code, else ``http_503``."""
     try:
         return f"http_{status}:{_decode_error(body).error.code[:40]}"
-    except _UNREADABLE:
+    except UNREADABLE:
         return f"http_{status}"

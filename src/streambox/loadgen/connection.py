@@ -29,8 +29,9 @@ class ClientConnection(asyncio.Protocol):
     """
     Carries request ``index``, or is ``IDLE``.
 
-    The parser calls ``on_body`` and ``on_message_complete``; it has no use for
-    headers, and not asking for them halves its cost.
+    *connected* is written to past the transport; None: it must not be, as over TLS. The parser
+    calls ``on_body`` and ``on_message_complete``; it has no use for headers, and not asking
+    for them halves its cost.
     """
 
     __slots__ = (
@@ -45,7 +46,7 @@ class ClientConnection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, sender: Sender, connected: socket.socket) -> None:
+    def __init__(self, sender: Sender, connected: socket.socket | None) -> None:
         self._sender = sender
         self._socket = connected
         self._parser = httptools.HttpResponseParser(self)
@@ -65,7 +66,8 @@ class ClientConnection(asyncio.Protocol):
     def send(self, index: int, request: bytes) -> None:
         self.index = index
         self._body = b""
-        if self.transport.get_write_buffer_size():  # a server that answered before it had read all
+        # Its buffer is not empty where a server answered before it had read all of the last request.
+        if self._socket is None or self.transport.get_write_buffer_size():
             self.transport.write(request)
             return
         # uvloop's transport would write only after all else that is ready in this turn of the loop.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -9,43 +11,86 @@ import msgspec
 import numpy as np
 
 from streambox.errors import UsageError
+from streambox.loadgen.bodies import ID_DIGITS, Api, oip_body, reference_body
+from streambox.loadgen.dataset import SOLE, Dataset, read_dataset
+from streambox.loadgen.metadata import fetch_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import ssl
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from streambox.loadgen.bodies import Body
 
     Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-_ID_DIGITS: Final = 10
-_PLACEHOLDER: Final = "0" * _ID_DIGITS
 _REFERENCE_VECTORS: Final = 256
+_DEFAULT_PATH: Final = "/api/batcher"
+_PORTS: Final = {"http": 80, "https": 443}
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OUR_HEADERS: Final = ("host", "content-length", "content-type", "transfer-encoding", "expect", "connection")
 
 
 class Target(NamedTuple):
-    """Where requests go. ``path`` is the request target, query included."""
+    """
+    Where requests go. ``path`` is the request target, query included.
+
+    ``tls``: over TLS. ``unix``: the path of a Unix socket, in place of host and port.
+    """
 
     host: str
     port: int
     path: str
+    tls: bool = False
+    unix: str = ""
+
+    @property
+    def authority(self) -> str:
+        if self.unix:
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{self.path}"
+        if self.unix:
+            return f"unix://{self.unix} {self.path}"
+        return f"{'https' if self.tls else 'http'}://{self.authority}{self.path}"
 
 
-def parse_url(url: str) -> Target:
-    """``http://host[:port][/path]``. Raises UsageError."""
+def parse_url(url: str, path: str | None = None) -> Target:
+    """
+    ``http[s]://host[:port][/path]``, or ``unix:///path/of/socket``, whose request target is *path*.
+
+    Raises UsageError.
+    """
     try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         port = parts.port
     except ValueError as error:
         raise UsageError(f"{url!r} is not a URL: {error}") from None
-    if parts.scheme != "http":
-        raise UsageError(f"{url!r}: only http:// is spoken")
+    if parts.scheme == "unix":
+        if parts.netloc or not parts.path.strip("/"):
+            raise UsageError(f"{url!r}: write unix:///PATH/OF/SOCKET, with three slashes")
+        return Target("localhost", 0, checked_path(path or _DEFAULT_PATH), unix=parts.path)
+    if parts.scheme not in _PORTS:
+        raise UsageError(f"{url!r}: only http://, https:// and unix:// are spoken")
     if not parts.hostname:
         raise UsageError(f"{url!r} names no host: write http://HOST:PORT/PATH")
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.hostname, 80 if port is None else port, checked_path(path))
+    own = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    port = _PORTS[parts.scheme] if port is None else port
+    return Target(parts.hostname, port, checked_path(own), tls=parts.scheme == "https")
+
+
+def checked_header(line: str) -> str:
+    """``Name: value`` as it may stand in a request's head. Raises UsageError."""
+    name, colon, value = line.partition(":")
+    if not colon or not _HEADER_NAME.fullmatch(name) or not value.strip():
+        raise UsageError(f"{line!r} is no header: write it as 'Name: value'")
+    if not all(" " <= character <= "~" for character in value):
+        raise UsageError(f"the header {name!r} has a character that is not printable ASCII")
+    if name.lower() in _OUR_HEADERS:
+        raise UsageError(f"the header {name!r} is set by the load generator itself")
+    return f"{name}: {value.strip()}"
 
 
 def checked_path(path: str) -> str:
@@ -59,23 +104,39 @@ def checked_path(path: str) -> str:
 
 def request_id(index: int) -> str:
     """The id of request *index*: of one width, so that the content length does not vary."""
-    return f"{index:0{_ID_DIGITS}d}"
+    return f"{index:0{ID_DIGITS}d}"
 
 
 class PayloadSet:
     """
-    The bodies that a run may send, as the bytes before and after the request id.
+    The requests that a run may send, as the bytes before and after the request id.
 
-    ``expected`` holds the right answer to each body, shape (bodies, classes), where
-    it is known beforehand.
+    ``expected`` holds the numbers that a right answer to each of them holds, shape
+    (requests, numbers), ``labels`` the index of the largest, where they are known.
+    ``api`` says how an answer is read.
     """
 
     def __init__(
-        self, target: Target, model: str, vectors: Sequence[Sequence[float]], expected: Floats | None = None
+        self,
+        target: Target,
+        bodies: Iterable[Body],
+        *,
+        api: Api = "reference",
+        headers: Sequence[str] = (),
+        expected: Floats | None = None,
+        labels: np.ndarray[Any, np.dtype[np.int64]] | None = None,
     ) -> None:
-        self.model = model
+        self.api = api
         self.expected = expected
-        self._parts = [_request_parts(target, model, vector) for vector in vectors]
+        self.labels = labels
+        self._parts = [_request_parts(target, body, headers) for body in bodies]
+
+    @classmethod
+    def of_vectors(
+        cls, target: Target, model: str, vectors: Sequence[Sequence[float]], expected: Floats | None = None
+    ) -> PayloadSet:
+        """The reference API's requests."""
+        return cls(target, [reference_body(model, vector) for vector in vectors], expected=expected)
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -86,18 +147,70 @@ class PayloadSet:
         return b"%b%010d%b" % (before, index, after)
 
 
-def make_payloads(target: Target, model: str, seed: int) -> PayloadSet:
+class PayloadOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sent: ``dataset`` is a file, None: what the model's name calls for. ``headers``: lines."""
+
+    api: Api = "reference"
+    dataset: str | None = None
+    headers: tuple[str, ...] = ()
+
+
+def make_payloads(
+    target: Target,
+    model: str,
+    seed: int,
+    options: PayloadOptions | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> PayloadSet:
     """
-    The bodies for *model*: the held-out images for ``digits``, with the answers that the
-    model itself gives off-line; else the reference's vectors, four whole numbers in 1..99.
+    The requests for *model*: the rows of a dataset; else the held-out images for ``digits``,
+    with the answers that the model itself gives off-line; else the reference's vectors, four
+    whole numbers in 1..99.
+
+    Raises UsageError when rows do not fit the model, RunFailed when an Open Inference
+    Protocol server does not tell what the model takes.
     """
+    options = options or PayloadOptions()
+    dataset = read_dataset(Path(options.dataset)) if options.dataset else _default_rows(model, seed)
+    return PayloadSet(
+        target,
+        list(_bodies(target, model, dataset, options.api, tls)),
+        api=options.api,
+        headers=options.headers,
+        expected=dataset.expected,
+        labels=dataset.labels,
+    )
+
+
+def _default_rows(model: str, seed: int) -> Dataset:
     if model == "digits":
         from streambox.models.digits import heldout
 
         images, _ = heldout()
-        return PayloadSet(target, model, images.reshape(len(images), -1).tolist(), predict_digits(images))
+        return Dataset({SOLE: list(images)}, predict_digits(images))
     random = np.random.default_rng([seed, 1])
-    return PayloadSet(target, model, random.integers(1, 100, (_REFERENCE_VECTORS, 4)).tolist())
+    return Dataset({SOLE: list(random.integers(1, 100, (_REFERENCE_VECTORS, 4)))})
+
+
+def _bodies(
+    target: Target, model: str, dataset: Dataset, api: Api, tls: ssl.SSLContext | None
+) -> Iterator[Body]:
+    if api == "reference":
+        if len(dataset.inputs) > 1:
+            raise UsageError(f"the reference API takes one input, the dataset has {sorted(dataset.inputs)}")
+        (rows,) = dataset.inputs.values()
+        for row in rows:
+            yield reference_body(model, row.ravel().tolist())
+        return
+    specs = {spec.name: spec for spec in fetch_inputs(target, model, tls)}
+    named = dataset.inputs
+    if SOLE in named and len(specs) == 1:
+        named = {next(iter(specs)): named[SOLE]}
+    if set(named) != set(specs):
+        raise UsageError(f"model {model!r} takes the inputs {sorted(specs)}, the dataset has {sorted(named)}")
+    for index in range(len(dataset)):
+        inputs = {name: spec.row(named[name][index]) for name, spec in specs.items()}
+        yield oip_body(inputs, binary=api == "oip-binary")
 
 
 def predict_digits(images: Floats) -> Floats:
@@ -113,12 +226,8 @@ def predict_digits(images: Floats) -> Floats:
     return probabilities
 
 
-def _request_parts(target: Target, model: str, vector: Sequence[float]) -> tuple[bytes, bytes]:
-    body = msgspec.json.encode({"request_id": _PLACEHOLDER, "model": model, "data": {"vector": vector}})
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    head = (
-        f"POST {target.path} HTTP/1.1\r\nHost: {host}:{target.port}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    before, _, after = body.partition(_PLACEHOLDER.encode())
-    return head.encode() + before, after
+def _request_parts(target: Target, body: Body, headers: Sequence[str]) -> tuple[bytes, bytes]:
+    size = len(body.before) + ID_DIGITS + len(body.after)
+    lines = [f"POST {target.path} HTTP/1.1", f"Host: {target.authority}", *body.headers, *headers]
+    head = "\r\n".join([*lines, f"Content-Length: {size}", "", ""])
+    return head.encode() + body.before, body.after

@@ -16,6 +16,7 @@ from streambox.loadgen.slo import Objective
 from streambox.loadgen.summary import environment
 
 if TYPE_CHECKING:
+    from streambox.loadgen.payload import PayloadOptions
     from streambox.loadgen.run import RunOptions
     from streambox.loadgen.session import Finished
 
@@ -37,7 +38,9 @@ class FindOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
 
 
-def find_max_rate(options: FindOptions, run: RunOptions, model: str, console: Console) -> Found:
+def find_max_rate(
+    options: FindOptions, run: RunOptions, model: str, payloads: PayloadOptions, console: Console
+) -> Found:
     """
     The highest rate at which every objective holds. Progress goes to *console*, a line a rate.
 
@@ -49,7 +52,7 @@ def find_max_rate(options: FindOptions, run: RunOptions, model: str, console: Co
     search = _search(options)
     segments = 0
     while (rate := search.rate_per_s) is not None:
-        finished = _segment(options, run, model, rate, options.seed + segments)
+        finished = _segment(options, run, model, payloads, rate, options.seed + segments)
         segments += 1
         if finished is None:
             break
@@ -85,13 +88,15 @@ def _search(options: FindOptions) -> Search:
     )
 
 
-def _segment(options: FindOptions, run: RunOptions, model: str, rate: float, seed: int) -> Finished | None:
+def _segment(
+    options: FindOptions, run: RunOptions, model: str, payloads: PayloadOptions, rate: float, seed: int
+) -> Finished | None:
     """One run at *rate*; None when it was interrupted."""
     workload = WorkloadOptions(
         rate_per_s=rate, duration_ns=options.segment_ns, arrivals=options.arrivals, seed=seed
     )
     run = msgspec.structs.replace(run, warm_up_ns=options.warm_up_ns)
-    finished = run_load(workload, run, model, _SILENT, quiet=True)
+    finished = run_load(workload, run, model, _SILENT, quiet=True, sending=payloads)
     if finished.summary["wrong"]:
         check_finished(finished.summary, allow_invalid=True)
     return finished if len(finished.outcomes) == len(finished.schedule) else None

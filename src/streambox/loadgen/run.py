@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import ssl
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,7 @@ import msgspec
 import numpy as np
 
 from streambox.clock import LoopClock
-from streambox.errors import RunFailed
+from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.check import Checker, CheckLevel
 from streambox.loadgen.live import Progress, SilentView
 from streambox.loadgen.pacer import Pacer
@@ -43,7 +44,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     is not sent any more. ``concurrency`` makes it a closed loop for ``duration_ns``.
 
     ``warm_up_ns``, ``cool_down_ns``: what fell due in the first and last so long is sent, and
-    checked, but is not part of the figures.
+    checked, but is not part of the figures. ``ca_file``: who to trust over TLS, in place of
+    the system's; ``verify`` False trusts anybody.
     """
 
     target: Target
@@ -55,6 +57,20 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     duration_ns: int = 0
     warm_up_ns: int = 0
     cool_down_ns: int = 0
+    ca_file: str | None = None
+    verify: bool = True
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """For a target over TLS. Raises UsageError when ``ca_file`` holds no certificates."""
+        if not self.target.tls:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"{self.ca_file}: no certificates can be read: {error}") from None
+        if not self.verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
 
 
 class Run:
@@ -98,6 +114,7 @@ class Run:
             limit=options.concurrency or options.connections,
             timeout_ns=options.timeout_ns,
             give_up_after_ns=options.give_up_after_ns,
+            tls=options.tls_context(),
         )
         clock = LoopClock(asyncio.get_running_loop())
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -54,9 +55,11 @@ class Sender:
         limit: int,
         timeout_ns: int,
         give_up_after_ns: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._target = target
+        self._tls = tls
         self._payloads = payloads
         self._payload = payload
         self._recorder = recorder
@@ -168,8 +171,12 @@ class Sender:
     async def _open(self) -> ClientConnection:
         async with asyncio.timeout(self._timeout_ns / 1e9):
             connected = await self._connected()
+            tls = self._tls
             _, connection = await self._loop.create_connection(
-                lambda: ClientConnection(self, connected), sock=connected
+                lambda: ClientConnection(self, None if tls else connected),
+                sock=connected,
+                ssl=tls,
+                server_hostname=self._target.host if tls else None,
             )
         self._connections.add(connection)
         if not self.start_ns:
@@ -178,24 +185,30 @@ class Sender:
 
     async def _connected(self) -> socket.socket:
         """A socket connected to the first of the target's addresses that accepts. Raises OSError."""
+        if self._target.unix:
+            return await self._opened(socket.AF_UNIX, socket.SOCK_STREAM, 0, self._target.unix)
         if not self._addresses:
             target = self._target
             self._addresses = await self._loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
         failure: OSError | None = None
         for family, kind, protocol, _, address in self._addresses:
-            opened = socket.socket(family, kind, protocol)
             try:
-                opened.setblocking(False)
-                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await self._loop.sock_connect(opened, address)
-                return opened
+                return await self._opened(family, kind, protocol, address)
             except OSError as error:
-                opened.close()
                 failure = error
-            except BaseException:
-                opened.close()
-                raise
         raise failure or OSError("the name has no address")
+
+    async def _opened(self, family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+        opened = socket.socket(family, kind, protocol)
+        try:
+            opened.setblocking(False)
+            if family != socket.AF_UNIX:
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._loop.sock_connect(opened, address)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
     async def _open_for_waiting(self) -> None:
         try:
@@ -313,6 +326,10 @@ class Sender:
 def _why(error: BaseException | None) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed, {error.verify_message}; --ca names whom to trust"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed, {error.reason}"
     if isinstance(error, OSError) and error.strerror:
         # asyncio puts the address in place of the reason; a name that is not found has no errno.
         return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror

@@ -12,7 +12,7 @@ import uvloop
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.certificate import warning
 from streambox.loadgen.live import make_live_view
-from streambox.loadgen.payload import make_payloads
+from streambox.loadgen.payload import PayloadOptions, make_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.record import WRONG
 from streambox.loadgen.report import write_report
@@ -48,6 +48,7 @@ def run_load(
     quiet: bool = False,
     out: Path | None = None,
     objectives: Sequence[Objective] = (),
+    sending: PayloadOptions | None = None,
 ) -> Finished:
     """
     Replay *workload* and return what came of it.
@@ -57,7 +58,7 @@ def run_load(
     Raises UsageError for a workload that cannot be drawn, RunFailed when the target
     cannot be reached at all.
     """
-    payloads = make_payloads(options.target, model, workload.seed)
+    payloads = make_payloads(options.target, model, workload.seed, sending, options.tls_context())
     closed = options.concurrency is not None
     if closed:
         schedule = _closed_schedule(workload, model, len(payloads))
@@ -146,7 +147,7 @@ def check_finished(summary: dict[str, Any], *, allow_invalid: bool) -> None:
         raise RunFailed(
             f"{verdict['status']}: {'; '.join(verdict['reasons'])}; --allow-invalid accepts it all the same"
         )
-    missed = [one for one in summary["objectives"] if not one["holds"]]
+    missed = [one for one in summary.get("objectives", ()) if not one["holds"]]
     if missed:
         found = "; ".join(f"{one['objective']}, found {one['found']}" for one in missed)
         raise RunFailed(f"objectives missed: {found}")

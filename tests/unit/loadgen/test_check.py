@@ -24,7 +24,7 @@ def reply(index: int, output: object, **changes: object) -> bytes:
 def end_of(status: int, body: bytes, *, level: str = "full", index: int = 0, expected=EXPECTED) -> str:
     """The kind that request *index* ends as, having sent payload number *index*."""
     recorder = Recorder(np.zeros(3, np.int64))
-    payloads = PayloadSet(Target("h", 1, "/"), "digits", [[0.0], [1.0], [2.0]], expected)
+    payloads = PayloadSet.of_vectors(Target("h", 1, "/"), "digits", [[0.0], [1.0], [2.0]], expected)
     Checker(recorder, payloads, PAYLOAD, level).check(index, status, body)
     return recorder.outcomes.kinds[recorder.outcomes.kind[index]]
 
@@ -103,7 +103,7 @@ def test_an_http_error_is_named_by_status_and_the_servers_code(status, body, kin
 
 def test_what_the_batch_did_is_recorded_with_the_answer():
     recorder = Recorder(np.zeros(3, np.int64))
-    payloads = PayloadSet(Target("h", 1, "/"), "digits", [[0.0]] * 3, EXPECTED)
+    payloads = PayloadSet.of_vectors(Target("h", 1, "/"), "digits", [[0.0]] * 3, EXPECTED)
     Checker(recorder, payloads, PAYLOAD, "full").check(1, 200, reply(1, EXPECTED[1].tolist()))
     outcomes = recorder.outcomes
     entry = (outcomes.batch_id[1], outcomes.batch_size[1], outcomes.wait_ns[1], outcomes.service_ns[1])
@@ -116,7 +116,7 @@ def test_a_reply_without_batch_facts_is_judged_all_the_same():
 
 def test_a_closed_loop_goes_round_the_payloads():
     recorder = Recorder(np.zeros(6, np.int64))
-    payloads = PayloadSet(Target("h", 1, "/"), "digits", [[0.0]] * 3, EXPECTED)
+    payloads = PayloadSet.of_vectors(Target("h", 1, "/"), "digits", [[0.0]] * 3, EXPECTED)
     checker = Checker(recorder, payloads, PAYLOAD, "full")
     checker.check(5, 200, reply(5, EXPECTED[2].tolist()))  # 5 mod 3
     assert recorder.ok == 1

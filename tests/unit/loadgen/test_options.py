@@ -7,6 +7,7 @@ import pytest
 from streambox.commands.load import load, run_options, workload_options
 from streambox.config import Config, LoadGeneratorSection, load_config
 from streambox.errors import UsageError
+from streambox.loadgen.payload import Target
 from streambox.loadgen.plan import WorkloadOptions
 
 SECOND = 1_000_000_000
@@ -72,14 +73,14 @@ def test_the_right_spelling_wins_over_the_references():
 
 
 def test_the_target_comes_from_the_configuration_and_its_parts_from_the_command_line(config):
-    assert run_of(config).target == ("example.test", 8181, "/api/batcher")
-    assert run_of(config, "--port", 9, "--path", "/x").target == ("example.test", 9, "/x")
-    assert run_of(config, "--url", "http://h:1/y").target == ("h", 1, "/y")
+    assert run_of(config).target == Target("example.test", 8181, "/api/batcher")
+    assert run_of(config, "--port", 9, "--path", "/x").target == Target("example.test", 9, "/x")
+    assert run_of(config, "--url", "http://h:1/y").target == Target("h", 1, "/y")
 
 
 def test_without_a_port_of_its_own_the_load_generator_asks_the_batchers(tmp_path):
     (tmp_path / "c.yaml").write_text("gin: {port: 8282}\n")
-    assert run_of(load_config(tmp_path / "c.yaml")).target == ("localhost", 8282, "/api/batcher")
+    assert run_of(load_config(tmp_path / "c.yaml")).target == Target("localhost", 8282, "/api/batcher")
 
 
 def test_the_time_out_likewise(config):
