@@ -10,21 +10,22 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import uvloop
 from rich.console import Console
 
 from streambox.cli import main
-from streambox.errors import RunFailed
+from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.calibrate import calibrate
 from streambox.loadgen.certificate import keep, kept
 from streambox.loadgen.live import make_live_view
-from streambox.loadgen.payload import make_payloads
+from streambox.loadgen.payload import Target, make_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.run import Run, RunOptions
 from streambox.loadgen.session import Finished, check_finished, run_load
-from streambox.workload.schedule import Schedule
+from streambox.workload.schedule import Lane, Schedule
 from tiny_server import Asked, TinyServer, http, reply, right
 
 SECOND = 1_000_000_000
@@ -840,3 +841,49 @@ def test_calibrate_certifies_a_rate_and_keeps_it(tmp_path, monkeypatch):
     assert calibration.rate_per_s == found.rate_per_s == 1000
     keep(calibration)
     assert kept() == calibration
+
+
+def test_a_schedule_of_an_earlier_run_is_replayed_request_by_request(tmp_path):
+    with TinyServer() as server:
+        first = run_load(SHORT, RunOptions(target=server.target), "digits", CONSOLE, quiet=True, out=tmp_path)
+        schedule = Schedule.from_parquet(tmp_path / "schedule.parquet")
+        again = run_load(
+            WorkloadOptions(),
+            RunOptions(target=server.target),
+            "digits",
+            CONSOLE,
+            quiet=True,
+            schedule=schedule,
+        )
+    assert again.summary["schedule_sha256"] == first.summary["schedule_sha256"]
+    assert again.outcomes.intended_ns.tolist() == first.outcomes.intended_ns.tolist()
+    vectors = [asked.vector for asked in sorted(server.asked, key=lambda asked: asked.index)]
+    assert vectors[::2] == vectors[1::2]
+
+
+def test_an_arrival_process_is_replayed():
+    workload = WorkloadOptions(
+        process="onoff:on=400/s,on_time=100ms,off_time=100ms", duration_ns=SECOND, seed=3
+    )
+    with TinyServer() as server:
+        finished = run(server, workload)
+    assert ends(finished) == {"ok": len(server.asked)}
+    assert finished.schedule.recipe["process"].startswith("onoff")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "reason"),
+    [
+        (([0, 5], [0, 9999], [0, 0], (Lane("digits"),)), "sends payload 9999, and there are"),
+        (([0, 5], [0, 1], [0, 1], (Lane("digits", "a"), Lane("digits", "b"))), "one model and tenant"),
+        (([], [], [], (Lane("digits"),)), "has no request"),
+    ],
+)
+def test_a_schedule_that_cannot_be_replayed_is_refused(schedule, reason):
+    intended_ns, payload, lane, lanes = schedule
+    made = Schedule(
+        np.array(intended_ns, np.int64), np.array(payload, np.int32), np.array(lane, np.uint8), lanes, {}
+    )
+    options = RunOptions(target=Target("127.0.0.1", 1, "/"))
+    with pytest.raises(UsageError, match=reason):
+        run_load(WorkloadOptions(), options, "digits", CONSOLE, quiet=True, schedule=made)

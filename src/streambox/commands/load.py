@@ -23,6 +23,7 @@ from streambox.loadgen.session import (
 from streambox.loadgen.slo import parse_objective
 from streambox.loadgen.spool import recover as read_remains
 from streambox.loadgen.table import summary_table
+from streambox.workload.schedule import Schedule
 
 if TYPE_CHECKING:
     from streambox.config import Config, LoadGeneratorSection
@@ -56,6 +57,10 @@ _OF_A_PATTERN: Final = (
 @click.option("--rate", type=float, help="Requests per second, instead of a pattern.")
 @click.option("--duration", type=DURATION, help="How long, with --rate or --concurrency.  [30s]")
 @click.option("--arrivals", type=click.Choice(["poisson", "constant"]), help="With --rate.  [poisson]")
+@click.option("--process", help="Arrival process, such as gamma:rate=100,cv=3; see docs/workloads.md.")
+@click.option(
+    "--schedule", "schedule_path", type=click.Path(path_type=Path), help="Replay this schedule.parquet."
+)
 @click.option("--concurrency", type=click.IntRange(1, 10_000), help="Closed loop with so many callers.")
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same schedule.  [0]")
 @click.option("--warm-up", type=DURATION, help="Leave what falls due so early out of the figures.")
@@ -91,18 +96,21 @@ def load(
     workload = workload_options(config.load_generator, given)
     options = run_options(config, workload, given)
     objectives = [parse_objective(text) for text in given["slo"]]
+    path = given["schedule_path"]
+    schedule = None if path is None else Schedule.from_parquet(path)
     console = Console(stderr=True)
     if out is not None:
         prepare_folder(out)
     finished = run_load(
         workload,
         options,
-        model_of(config, given),
+        model_of(config, given) if schedule is None else schedule.lanes[0].model,
         console,
         quiet=quiet,
         out=out,
         objectives=objectives,
         sending=payload_options(given),
+        schedule=schedule,
     )
     if as_json:
         click.echo(summary_json(finished.summary), nl=False)
@@ -216,8 +224,6 @@ def _refuse_options_before(ctx: click.Context) -> None:
 
 def workload_options(section: LoadGeneratorSection, given: dict[str, Any]) -> WorkloadOptions:
     """The command line's options, else the configuration's, else the defaults. Raises UsageError."""
-    if given["rate"] is not None and given["concurrency"] is not None:
-        raise UsageError("--rate and --concurrency exclude each other: an open loop has no fixed concurrency")
     if given["workload_file"] and given["workload_dir"]:
         raise UsageError("--workload-file and --workload-dir exclude each other")
     _refuse_what_would_be_ignored(given)
@@ -241,6 +247,7 @@ def workload_options(section: LoadGeneratorSection, given: dict[str, Any]) -> Wo
         "workload_file": given["workload_file"],
         "workload_dir": given["workload_dir"],
         "rate_per_s": given["rate"],
+        "process": given["process"],
         "duration_ns": given["duration"],
         "arrivals": given["arrivals"],
     }
@@ -249,15 +256,23 @@ def workload_options(section: LoadGeneratorSection, given: dict[str, Any]) -> Wo
 
 def _refuse_what_would_be_ignored(given: dict[str, Any]) -> None:
     """An option that its kind of workload has no use for is a misunderstanding, not a detail."""
+    kinds = [name for name in ("rate", "process", "concurrency", "schedule_path") if given[name] is not None]
+    if len(kinds) > 1:
+        first, second = (f"--{name.removesuffix('_path')}" for name in kinds[:2])
+        raise UsageError(f"{first} and {second} exclude each other: each is a whole workload")
+    if given["schedule_path"] is not None and (given["duration"] is not None or given["seed"] is not None):
+        raise UsageError("--duration and --seed draw a schedule, and --schedule replays one: leave them out")
     if given["arrivals"] is not None and given["rate"] is None:
         raise UsageError(
             "--arrivals goes with --rate: a pattern's arrivals are Poisson, a closed loop has none"
         )
-    if given["rate"] is None and given["concurrency"] is None:
+    if not kinds:
         if given["duration"] is not None:
-            raise UsageError("--duration goes with --rate or --concurrency: cut a pattern with --len")
+            raise UsageError(
+                "--duration goes with --rate, --process or --concurrency: cut a pattern with --len"
+            )
         return
-    kind = "--rate" if given["rate"] is not None else "--concurrency"
+    kind = f"--{kinds[0].removesuffix('_path')}"
     for name in _OF_A_PATTERN:
         if given[name] is not None:
             option = "--len" if name == "length" else f"--{name.replace('_', '-')}"

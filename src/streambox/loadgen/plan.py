@@ -11,7 +11,9 @@ import numpy as np
 from streambox.errors import UsageError
 from streambox.workload.arrivals import Arrivals, arrivals_at_rate, arrivals_in_units
 from streambox.workload.counts import read_counts, shape_counts
+from streambox.workload.events import Events
 from streambox.workload.patterns import DEFAULT_UNITS, generate
+from streambox.workload.processes import parse_process
 from streambox.workload.schedule import Lane, Schedule, draw_payloads
 
 _NS_PER_S: Final = 1_000_000_000
@@ -19,7 +21,8 @@ _NS_PER_S: Final = 1_000_000_000
 
 class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One workload: a pattern by ``type``, file or folder, or a constant ``rate_per_s``.
+    One workload: a pattern by ``type``, file or folder, a constant ``rate_per_s``, or an arrival
+    ``process`` such as ``gamma:rate=100,cv=3``.
 
     ``length``, ``gap_time`` and ``lap_time`` count time units of ``time_unit_ns``.
     """
@@ -33,6 +36,7 @@ class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     lap_time: int = 0
     time_unit_ns: int = _NS_PER_S
     rate_per_s: float | None = None
+    process: str | None = None
     duration_ns: int = 30 * _NS_PER_S
     arrivals: Arrivals = "poisson"
     seed: int = 0
@@ -45,20 +49,29 @@ def draw_schedule(options: WorkloadOptions, model: str, payloads: int) -> Schedu
     Raises UsageError for options or files that make no workload.
     """
     random = np.random.default_rng(options.seed)
-    recipe: dict[str, Any] = {"model": model, "payloads": payloads, "numpy": np.__version__}
-    if options.rate_per_s is not None:
-        recipe |= _recipe(options, "rate_per_s", "duration_ns", "arrivals", "seed")
-        intended_ns = arrivals_at_rate(options.rate_per_s, options.duration_ns, options.arrivals, random)
-    else:
-        counts = _counts(options)
-        recipe |= _recipe(options, "type", "workload_file", "workload_dir", "multiple", "length")
-        recipe |= _recipe(options, "gap_time", "lap_time", "time_unit_ns", "seed")
-        recipe["duration_ns"] = len(counts) * options.time_unit_ns
-        intended_ns = arrivals_in_units(counts, options.time_unit_ns, random)
-    if not len(intended_ns):
+    events, recipe = draw_events(options, random)
+    if not len(events):
         raise UsageError("the workload has no request at all: raise --multiple, --len or --rate")
-    payload = draw_payloads(len(intended_ns), payloads, random)
-    return Schedule.of_lane(intended_ns, payload, Lane(model), recipe)
+    payload = draw_payloads(len(events), payloads, random)
+    recipe = {"model": model, "payloads": payloads, "numpy": np.__version__} | recipe
+    return Schedule.of_lane(events.instants_ns, payload, Lane(model), recipe)
+
+
+def draw_events(options: WorkloadOptions, random: np.random.Generator) -> tuple[Events, dict[str, Any]]:
+    """The arrivals of a workload, and the options that drew them. Raises UsageError."""
+    if options.rate_per_s is not None:
+        recipe = _recipe(options, "rate_per_s", "duration_ns", "arrivals", "seed")
+        instants_ns = arrivals_at_rate(options.rate_per_s, options.duration_ns, options.arrivals, random)
+        return Events.of(instants_ns, options.duration_ns), recipe
+    if options.process is not None:
+        recipe = _recipe(options, "process", "duration_ns", "seed")
+        instants_ns = parse_process(options.process).arrivals(options.duration_ns, random)
+        return Events.of(instants_ns, options.duration_ns), recipe
+    counts = _counts(options)
+    recipe = _recipe(options, "type", "workload_file", "workload_dir", "multiple", "length")
+    recipe |= _recipe(options, "gap_time", "lap_time", "time_unit_ns", "seed")
+    recipe["duration_ns"] = duration_ns = len(counts) * options.time_unit_ns
+    return Events.of(arrivals_in_units(counts, options.time_unit_ns, random), duration_ns), recipe
 
 
 def _recipe(options: WorkloadOptions, *keys: str) -> dict[str, Any]:

@@ -49,9 +49,10 @@ def run_load(
     out: Path | None = None,
     objectives: Sequence[Objective] = (),
     sending: PayloadOptions | None = None,
+    schedule: Schedule | None = None,
 ) -> Finished:
     """
-    Replay *workload* and return what came of it.
+    Replay *workload*, or the *schedule* that is given, and return what came of it.
 
     With *out*, what has come of it so far lies there while the run goes on: see ``recover``.
 
@@ -60,7 +61,9 @@ def run_load(
     """
     payloads = make_payloads(options.target, model, workload.seed, sending, options.tls_context())
     closed = options.concurrency is not None
-    if closed:
+    if schedule is not None:
+        _check_payloads(schedule, len(payloads))
+    elif closed:
         schedule = _closed_schedule(workload, model, len(payloads))
     else:
         schedule = draw_schedule(workload, model, len(payloads))
@@ -68,7 +71,8 @@ def run_load(
     duration_ns = options.duration_ns if closed else schedule.duration_ns
     if duration_ns <= options.warm_up_ns + options.cool_down_ns:
         raise UsageError("warm-up and cool-down leave nothing of the run: make it longer, or them shorter")
-    state = RunState(mode, workload.seed, duration_ns, options.warm_up_ns, options.cool_down_ns)
+    seed = int(schedule.recipe.get("seed", workload.seed))
+    state = RunState(mode, seed, duration_ns, options.warm_up_ns, options.cool_down_ns)
     if not closed and (beyond := warning(schedule)) is not None:
         console.print(f"warning: {beyond}", style="yellow", highlight=False)
     view = make_live_view(console, quiet=quiet)
@@ -151,6 +155,21 @@ def check_finished(summary: dict[str, Any], *, allow_invalid: bool) -> None:
     if missed:
         found = "; ".join(f"{one['objective']}, found {one['found']}" for one in missed)
         raise RunFailed(f"objectives missed: {found}")
+
+
+def _check_payloads(schedule: Schedule, payloads: int) -> None:
+    if len(schedule.lanes) > 1:
+        raise UsageError(
+            f"the schedule is for {', '.join(map(str, schedule.lanes))}: one model and tenant can be replayed"
+        )
+    if not len(schedule):
+        raise UsageError("the schedule has no request")
+    highest = int(schedule.payload.max())
+    if highest >= payloads or int(schedule.payload.min()) < 0:
+        raise UsageError(
+            f"the schedule sends payload {highest}, and there are {payloads}: give the --dataset that it "
+            "was drawn for"
+        )
 
 
 async def _run(run: Run) -> Outcomes:

@@ -136,3 +136,20 @@ def test_a_time_out_of_nothing_is_refused(tmp_path):
     (tmp_path / "c.yaml").write_text("load_generator: {timeout: 0s}\n")
     with pytest.raises(UsageError, match="timeout"):
         run_of(load_config(tmp_path / "c.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--rate", 5, "--concurrency", 2), "--rate and --concurrency exclude each other"),
+        (("--process", "poisson:rate=1", "--rate", 5), "--rate and --process exclude each other"),
+        (("--process", "poisson:rate=1", "--schedule", "x"), "--process and --schedule exclude each other"),
+        (("--schedule", "x", "--seed", 1), "--seed draw a schedule"),
+        (("--schedule", "x", "--duration", "5s"), "--duration"),
+        (("--process", "poisson:rate=1", "--len", 5), "--len shapes a pattern, and --process replays none"),
+        (("--process", "poisson:rate=1", "--arrivals", "poisson"), "--arrivals goes with --rate"),
+    ],
+)
+def test_one_run_has_one_workload(arguments, reason):
+    with pytest.raises(UsageError, match=reason):
+        workload_of({}, *arguments)

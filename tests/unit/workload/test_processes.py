@@ -140,7 +140,7 @@ def test_every_process_says_what_it_is():
     for name, process in PROCESSES.items():
         assert process.name == name
         assert process.__doc__
-        with pytest.raises(UsageError, match="missing|poisson|takes"):
+        with pytest.raises(UsageError, match=r"missing|poisson|takes"):
             make_process(name, {"nonsense": 1.0})
 
 
