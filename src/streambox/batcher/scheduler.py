@@ -204,8 +204,7 @@ class Scheduler:
         if batch is not None:
             counters = served.counters
             counters.batch_size.observe(batch.size)
-            now_ns = batch.dispatched_ns
-            counters.wait_ns.observe_all([now_ns - request.enqueued_ns for request in batch.requests])
+            counters.wait_ns.observe_since(batch.enqueued_ns, batch.dispatched_ns)
             self._start(served, batch)
         if unfit:
             self._turn_away(unfit)

@@ -220,7 +220,7 @@ class ReplyTemplate:
             BadModelOutput: One of these rows holds a NaN or an infinity.
         """
         row = self._rows[first_row] if rows == 1 and self._rows else self._render_rows(first_row, rows)
-        return b'{"request_id":%b%b%b%b' % (_encode(request_id), self._head, row, self._tail)
+        return b"".join((b'{"request_id":', _encode(request_id), self._head, row, self._tail))
 
     def _render_rows(self, first_row: int, rows: int) -> bytes:
         for row in range(first_row, first_row + rows) if self._spoiled else ():

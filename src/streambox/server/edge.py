@@ -61,6 +61,7 @@ class Edge:
         self.limits = limits
         self.connections: set[HotConnection] = set()
         self.buffered_bytes = 0
+        self.most_buffered_bytes = limits.buffered
         self.draining = False
         self.answered = 0
         self.errors: dict[str, int] = {}
