@@ -74,8 +74,8 @@ class Serving:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.models: dict[str, ServedModel] = {}
+        self._executors: dict[str, WorkerExecutor] = {}
         self._loads: dict[str, asyncio.Task[None]] = {}
-        self._draining: asyncio.Event | None = None
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -153,6 +153,11 @@ class Serving:
         except TimeoutError:
             return self._fail_all()
         return 0
+
+    def hurry(self) -> None:
+        """Let closing, under way or to come, wait for no worker: what one still runs is lost."""
+        for executor in self._executors.values():
+            executor.hurry()
 
     # ---- models ----------------------------------------------------------------------------------
 
@@ -252,8 +257,7 @@ class Serving:
         for task in list(self._loads.values()):
             task.cancel()
         await asyncio.gather(*self._loads.values(), return_exceptions=True)
-        executors = getattr(self, "_executors", {})
-        await asyncio.gather(*(executor.unload() for executor in executors.values()))
+        await asyncio.gather(*(executor.unload() for executor in self._executors.values()))
         self.clock.close()
 
 

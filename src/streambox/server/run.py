@@ -93,17 +93,18 @@ class Server:
     async def __aexit__(self, *_: Any) -> None:
         self._sweeping.cancel()
         self._uvicorn.should_exit = True
-        if self._stop_now.is_set():
-            self._uvicorn.force_exit = True
+        forcing = asyncio.create_task(self._force())
         with contextlib.suppress(asyncio.CancelledError):
             await self._listening
+        forcing.cancel()
         for connection in list(self.edge.connections):
             connection.transport.abort()
 
     def stop(self) -> None:
-        """Drain and end; the second call ends at once."""
+        """Drain and end; the second call ends at once, however far the first has come."""
         if self._stop.is_set():
             self._stop_now.set()
+            self._serving.hurry()
         self._stop.set()
 
     async def stopped(self) -> int:
@@ -117,6 +118,11 @@ class Server:
             drain.cancel()
             return self._serving.scheduler.in_flight
         return drain.result()
+
+    async def _force(self) -> None:
+        """Told to end at once: wait for callers to read their replies no longer."""
+        await self._stop_now.wait()
+        self._uvicorn.force_exit = True
 
     async def _drain(self) -> int:
         config = self._config
