@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-from streambox.protocol.datatypes import NUMPY_BY_NAME
+from streambox.protocol.datatypes import NAME_BY_NUMPY, NUMPY_BY_NAME
 
 
 class FlushReason(enum.StrEnum):
@@ -127,11 +127,13 @@ def stack(requests: Sequence[PendingRequest], spec: ModelSpec) -> dict[str, Arra
         return {tensor.name: _joined(requests, tensor) for tensor in spec.inputs}
 
 
-def _rows(vectors: list[list[float]], dtype: np.dtype[Any]) -> Array:
+def _rows(vectors: Sequence[list[float] | Array], dtype: np.dtype[Any]) -> Array:
     """*vectors*, each a row. Raises ValueError when they differ in length. Twice as fast as numpy alone."""
     rows, length = len(vectors), len(vectors[0])
     if len(set(map(len, vectors))) > 1:
         raise ValueError("vectors of different lengths")
+    if isinstance(vectors[0], np.ndarray):  # then all are: equal length, equal form
+        return np.array(vectors, dtype)
     return np.fromiter(chain.from_iterable(vectors), dtype, rows * length).reshape(rows, length)
 
 
@@ -179,4 +181,5 @@ def non_finite(tensors: dict[str, Array], requests: Sequence[PendingRequest]) ->
 def _name_non_finite(name: str, rows: Array, request: PendingRequest) -> BadRequest:
     position = int(np.flatnonzero(~np.isfinite(rows))[0])
     where = f"data.vector[{position}]" if request.vector is not None else f"inputs[{name!r}] value {position}"
-    return BadRequest(f"{where} is not a finite {rows.dtype.name}: send finite numbers within its range")
+    datatype = NAME_BY_NUMPY[rows.dtype]
+    return BadRequest(f"{where} is not a finite {datatype}: send finite numbers within its range")

@@ -21,10 +21,13 @@ from streambox.server.head import origin_form
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
+
     from streambox.batcher.batch import Batch
     from streambox.batcher.scheduler import ServedModel
     from streambox.server.head import RequestHead
 
+    Array = np.ndarray[Any, np.dtype[Any]]
     OnDone = Callable[[Any], None]
 
 REFERENCE_PATH: Final = b"/api/batcher"
@@ -77,20 +80,23 @@ class ReferenceRoute:
 
     def decode(self, body: bytes | bytearray, head: RequestHead, on_done: OnDone) -> HotRequest:
         call = reference.decode(body)
-        vector = call.data.vector
+        vector: list[float] | Array = call.data.vector
+        length = len(vector)
         model = call.model
         rule = self._rules.get(model)
         try:
             if rule is None:
                 raise unknown_model(model, self._served)
-            if len(vector) != rule.length:
-                rule.check(vector)
+            if length != rule.length:
+                rule.check(call.data.vector)
         except StreamBoxError as error:
             error.request_id = call.request_id
             raise
+        if length > reference.LONG_VECTOR:
+            vector = rule.packed(call.data.vector)
         request = HotRequest(model, on_done, call.request_id, vector)
-        if rule.length != len(vector):
-            request.signature = len(vector)
+        if length != rule.length:
+            request.signature = length
         request.timeout_ns = head.timeout_ns
         return request
 
