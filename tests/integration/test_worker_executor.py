@@ -272,6 +272,34 @@ def test_what_a_model_refuses_is_typed_and_the_worker_lives_on(call, first, answ
     assert capfd.readouterr().err.count("Traceback") == (1 if call == "broken" else 0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (1, "ValueError: odd \ufffd bytes, \ufffd[31mred"),
+        (2, "Mute"),
+        (3, "KeyError"),
+    ],
+)
+def test_no_error_is_so_odd_that_the_worker_dies_of_it(kind, message):
+    async def main():
+        async with loaded("odd_errors") as executor:
+            (pid,) = executor.worker_pids
+            error = await executor.execute(batch(kind, 1))
+            assert error.message == message
+            assert executor.worker_pids == [pid]
+            assert_doubled(await executor.execute(batch(7)), batch(7))
+
+    run(main())
+
+
+def test_a_refusal_in_words_that_no_wire_takes_is_still_its_rows_own():
+    async def main():
+        async with loaded("odd_errors") as executor:
+            assert await executor.execute(batch(4, 1)) == RowErrors({0: "a lone \ufffd"})
+
+    run(main())
+
+
 def test_a_tensor_that_cannot_be_sent_is_the_batchs_error():
     async def main():
         async with loaded() as executor:

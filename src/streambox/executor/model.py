@@ -51,7 +51,7 @@ class ModelFailed(Exception):
     def __init__(self, kind: BatchErrorKind, message: str, *, retryable: bool) -> None:
         super().__init__(message)
         self.kind = kind
-        self.message = message
+        self.message = one_line(message)
         self.retryable = retryable
 
 
@@ -61,9 +61,23 @@ def bad_output(message: str) -> ModelFailed:
 
 
 def one_line(error: object) -> str:
-    """The message of *error* on one line of bounded length, whatever a model has put into it."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 1] + "…"
+    """
+    The message of *error* on one line of bounded length, fit to print and to send, whatever a
+    model has put into it; its type's name where it has none.
+    """
+    try:
+        words = str(error).split()
+    except Exception:  # noqa: BLE001 - __str__ is the model's own code
+        words = []
+    text = " ".join(words) or type(error).__name__
+    text = text if len(text) <= MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 1] + "…"
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
+def with_type(error: BaseException) -> str:
+    """``ValueError: why`` on one line; the type alone where there is no more to say."""
+    kind, why = type(error).__name__, one_line(error)
+    return kind if why == kind else one_line(f"{kind}: {why}")
 
 
 class Tile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import operator
 import sys
 import traceback
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from streambox.errors import RowError
 from streambox.executor.base import BatchErrorKind, LoadFailed, ModelSpec, TensorSpec
-from streambox.executor.model import ModelFailed, RowsFailed, bad_output, check_rows, one_line
+from streambox.executor.model import ModelFailed, RowsFailed, bad_output, check_rows, one_line, with_type
 from streambox.protocol.datatypes import NUMPY_BY_NAME
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _located(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename not in ours and not frame.filename.startswith("<frozen")
     ]
-    return f"{type(error).__name__}: {one_line(error)}{places[-1] if places else ''}"
+    return f"{with_type(error)}{places[-1] if places else ''}"
 
 
 def _annotated_plain(call: Callable[..., Any]) -> bool | None:
@@ -167,10 +168,16 @@ def _check_spec(spec: TensorSpec) -> None:
 
 
 def _refused(refusals: list[RowError], rows: int) -> Exception:
+    messages: dict[int, str] = {}
     for refusal in refusals:
-        if not isinstance(refusal.index, int) or not 0 <= refusal.index < rows:
+        try:
+            index = operator.index(refusal.index)  # numpy's integers, too
+        except TypeError:
+            index = -1
+        if not 0 <= index < rows:
             return bad_output(f"the model refused row {refusal.index!r} of a batch of {rows} rows")
-    return RowsFailed({refusal.index: one_line(refusal.message) for refusal in refusals})
+        messages[index] = one_line(refusal.message)
+    return RowsFailed(messages)
 
 
 def _never(message: str) -> ModelFailed:

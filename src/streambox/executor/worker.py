@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from streambox.executor import wire
 from streambox.executor.base import BatchErrorKind, LoadFailed
-from streambox.executor.model import Model, ModelFailed, RowsFailed, Tile, one_line
+from streambox.executor.model import Model, ModelFailed, RowsFailed, Tile, one_line, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,7 +91,7 @@ class Server:
             return False
         except Exception as error:  # noqa: BLE001 - whatever a model's code raises is its reason
             traceback.print_exc()
-            self._send(wire.LoadRefused(one_line(f"{type(error).__name__}: {error}")))
+            self._send(wire.LoadRefused(with_type(error)))
             return False
         self._send(wire.Loaded(self._model.spec))
         return True
@@ -106,8 +106,7 @@ class Server:
             self._send(wire.Failed(batch_id, failure.kind, failure.message, failure.retryable))
         except Exception as error:  # noqa: BLE001 - any of a model's errors fails its batch, not the worker
             self._show(error)
-            message = one_line(f"{type(error).__name__}: {error}")
-            self._send(wire.Failed(batch_id, BatchErrorKind.MODEL, message, retryable=True))
+            self._send(wire.Failed(batch_id, BatchErrorKind.MODEL, with_type(error), retryable=True))
         else:
             service_ns = time.monotonic_ns() - begun_ns
             self._send(wire.Result(batch_id, service_ns, wire.layouts(outputs)), outputs.values())

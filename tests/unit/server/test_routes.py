@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,8 +13,10 @@ from streambox.batcher.batch import non_finite, stack
 from streambox.errors import BadRequest
 from streambox.executor.base import ModelSpec, TensorSpec
 from streambox.protocol.reference import LONG_VECTOR
-from streambox.server.exchange import HotRequest
 from streambox.server.routes import ReferenceRoute
+
+if TYPE_CHECKING:
+    from streambox.server.exchange import HotRequest
 
 
 def spec(size: int, datatype: str = "FP32", *, tile: bool = False) -> ModelSpec:
