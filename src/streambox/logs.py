@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import structlog
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from streambox.config import LogSection
+
+_STDERR = 2
 
 
 def configure_logs(section: LogSection) -> None:
@@ -27,10 +34,40 @@ def configure_logs(section: LogSection) -> None:
         ]
     else:
         tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    stream = io.TextIOWrapper(
+        _Unfailing(), encoding="utf-8", errors="backslashreplace", newline="\n", write_through=True
+    )
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
+
+
+class _Unfailing(io.BufferedIOBase):
+    """
+    Standard error, where a line that cannot be written is dropped.
+
+    Its reader may have gone, its disk may be full: whoever logs in the middle of something
+    is not to be interrupted by that.
+    """
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, line: Buffer) -> int:
+        rest = memoryview(line)
+        with contextlib.suppress(OSError):
+            while rest:
+                rest = rest[os.write(_STDERR, rest) :]
+        return memoryview(line).nbytes
+
+
+class _Bridge(logging.Handler):
+    """What libraries log by the standard library's means (uvicorn, asyncio) looks like the rest."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = structlog.get_logger(record.name)
+        logger.log(record.levelno, record.getMessage(), exc_info=record.exc_info)

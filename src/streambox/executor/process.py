@@ -147,19 +147,19 @@ class WorkerExecutor:
             return  # by unload()
         self.restarts += 1
         self._trouble = f"a worker ended ({reason}) and is being replaced"
-        _log.warning("worker_ended", model=self.options.name, reason=reason, restarts=self.restarts)
         for assignment in orphans:
             assignment.started_ns = time.monotonic_ns()
         self._waiting.extendleft(reversed(orphans))
         self._place()
         self._changed()
+        _log.warning("worker ended", model=self.options.name, reason=reason, restarts=self.restarts)
 
     def on_start_failed(self, reason: str) -> None:
         self._trouble = f"model '{self.options.name}' cannot be loaded: {reason}"
-        _log.error("worker_start_failed", model=self.options.name, reason=reason)
         if self._given_up():
             self._fail_waiting()
         self._changed()
+        _log.error("worker did not start", model=self.options.name, reason=reason)
 
     # ---- inside
 

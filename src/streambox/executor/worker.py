@@ -7,6 +7,7 @@ death, too, is a hang-up, and is noticed even in the middle of a long computatio
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -90,7 +91,8 @@ class Server:
             self._send(wire.LoadRefused(one_line(refusal)))
             return False
         except Exception as error:  # noqa: BLE001 - whatever a model's code raises is its reason
-            traceback.print_exc()
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
             self._send(wire.LoadRefused(with_type(error)))
             return False
         self._send(wire.Loaded(self._model.spec))
@@ -117,7 +119,8 @@ class Server:
         place = (type(error), innermost.filename, innermost.lineno)
         if place not in self._shown and len(self._shown) < _SHOWN_ERRORS:
             self._shown.add(place)
-            traceback.print_exception(error)
+            with contextlib.suppress(OSError):  # nobody reads the log any more, or its disk is full
+                traceback.print_exception(error)
 
     def _send(self, message: wire.Message, arrays: Iterable[Array] = ()) -> None:
         pieces = wire.encode(message, arrays)
