@@ -18,6 +18,7 @@ import msgspec
 import yaml
 
 from streambox.errors import ConfigError, UsageError
+from streambox.protocol.datatypes import NUMPY_BY_NAME
 from streambox.units import Duration, Size, format_duration, format_size, parse_duration, parse_size
 
 _MS: Final = 1_000_000
@@ -174,14 +175,15 @@ def load_config(path: Path | None = None) -> Config:
 
 def parse_config(text: str, folder: str = ".") -> Config:
     """As ``load_config``, from YAML text."""
-    tree = _expand(_parse_yaml(text))
+    try:
+        tree = _expand(_parse_yaml(text))
+    except RecursionError:
+        raise ConfigError("nested too deeply, or an alias refers to what it is a part of") from None
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
         raise ConfigError(f"expected sections such as 'batcher:' at the top, got {type(tree).__name__}")
     tree = {key: section for key, section in tree.items() if section is not None}  # all of it commented out
-    if "folder" in tree:
-        raise _unknown_key("folder", "folder", set(Config.__struct_fields__) - {"folder"})
     _check_keys(tree, Config, "")
     try:
         config = msgspec.convert(tree, Config, dec_hook=_convert_unit)
@@ -236,19 +238,28 @@ def _parse_yaml(text: str) -> Any:
 
 # ---- ${VAR} --------------------------------------------------------------------------------------
 
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::((?:(?!\$\{)[^}])*))?\}")
 
 
-def _expand(node: Any) -> Any:
+def _expand(node: Any, where: str = "") -> Any:
     """Fill in variables in every string; one that is nothing but a variable is read as YAML (a port)."""
     if isinstance(node, dict):
-        return {key: _expand(value) for key, value in node.items()}
+        return {key: _expand(value, f"{where}.{key}" if where else str(key)) for key, value in node.items()}
     if isinstance(node, list):
-        return [_expand(value) for value in node]
+        return [_expand(value, f"{where}.{index}") for index, value in enumerate(node)]
     if not isinstance(node, str) or "${" not in node:
         return node
-    filled = _VARIABLE.sub(_lookup, node)
-    return _parse_yaml(filled) if _VARIABLE.fullmatch(node) else filled
+    try:
+        filled = _fill_in(node)
+        return _parse_yaml(filled) if _VARIABLE.fullmatch(node) else filled
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _fill_in(text: str) -> str:
+    if "${" in _VARIABLE.sub("", text):
+        raise ConfigError(f"{text!r} is not a variable: write ${{NAME}} or ${{NAME:default}}")
+    return _VARIABLE.sub(_lookup, text)
 
 
 def _lookup(match: re.Match[str]) -> str:
@@ -285,6 +296,7 @@ def _check_keys(node: Any, section: Any, where: str) -> None:
     if struct is not None and isinstance(node, dict):
         hints = get_type_hints(struct)
         known = dict(zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True))
+        known.pop("folder", None)  # not the file's to say
         for key, value in node.items():
             path = f"{where}.{key}" if where else str(key)
             if key not in known:
@@ -293,12 +305,27 @@ def _check_keys(node: Any, section: Any, where: str) -> None:
         return
     inner = next((arg for arg in get_args(section) if _contains_struct(arg)), None)
     if inner is None:
+        _check_choice(node, section, where)
         return
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in items:
-        if isinstance(node, dict) and not isinstance(key, str):
-            raise ConfigError(f"{where}.{key}: a name is text: write {str(key)!r} in quotes")
+        if isinstance(node, dict):
+            _check_name(key, where)
         _check_keys(value, _value_type(inner), f"{where}.{key}")
+
+
+def _check_name(name: object, where: str) -> None:
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}.{name}: a name is text: write {str(name)!r} in quotes")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise ConfigError(f"{where}: {name!r}: a model's name is letters, digits, '_', '.' and '-'")
+
+
+def _check_choice(value: Any, section: Any, where: str) -> None:
+    """Refuse a word that is none of those that *section*, a ``Literal`` or one among others, takes."""
+    words = [word for arg in (section, *get_args(section)) for word in get_args(arg) if isinstance(word, str)]
+    if words and isinstance(value, str) and value not in words:
+        raise ConfigError(f"{where}: {value!r} is none of {', '.join(words)}")
 
 
 def _invalid_model(tree: dict[str, Any]) -> ConfigError | None:
@@ -352,13 +379,13 @@ def _check_values(config: Config) -> None:
         value = getattr(config, name).port
         if value is not None and not 0 <= value <= 65535:
             raise ConfigError(f"{name}.port: {value} is not a port, 0 to 65535")
+    if not config.batcher.host:
+        raise ConfigError("batcher.host: must not be empty: 0.0.0.0 stands for every address")
     if not all(config.batcher.class_.partition(":")):
         raise ConfigError(f"batcher.class: {config.batcher.class_!r} must read 'module:Class'")
     _check_positive("batcher", config.batcher, _POSITIVE)
     for name, model in (config.models or {}).items():
         where = f"models.{name}"
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-            raise ConfigError(f"{where}: a model's name is letters, digits, '_', '.' and '-'")
         _check_positive(
             where, model, ("max_batch_size", "max_queue_size", "request_timeout", "instances", "threads")
         )
@@ -377,15 +404,11 @@ def _check_source(where: str, model: ModelSection) -> None:
         missing = next((key for key in ("callable", "inputs", "outputs") if not getattr(model, key)), None)
         if missing:
             raise ConfigError(f"{where}.{missing}: a python executor needs it")
-        if ":" not in (model.callable or ""):
+        if not all((model.callable or "").partition(":")):
             raise ConfigError(f"{where}.callable: {model.callable!r} must read 'module:callable'")
-        for kind in ("inputs", "outputs"):
-            for index, tensor in enumerate(getattr(model, kind)):
-                if tensor.shape[:1] != (-1,):
-                    raise ConfigError(
-                        f"{where}.{kind}.{index}.shape: the first dimension counts rows: write it as -1"
-                    )
-    elif (model.path is None) == (model.builtin is None):
+        _check_tensors(f"{where}.inputs", model.inputs)
+        _check_tensors(f"{where}.outputs", model.outputs)
+    elif (not model.path) == (model.builtin is None):
         raise ConfigError(f"{where}: an onnx executor needs either 'path' or 'builtin'")
     unread = {"python": ("path", "builtin", "preprocess"), "onnx": ("callable", "inputs", "outputs")}
     for key in unread[model.executor]:
@@ -393,9 +416,24 @@ def _check_source(where: str, model: ModelSection) -> None:
             raise ConfigError(f"{where}.{key}: a model with executor {model.executor!r} has no use for it")
 
 
+def _check_tensors(where: str, tensors: tuple[TensorSection, ...]) -> None:
+    names: set[str] = set()
+    for index, tensor in enumerate(tensors):
+        at = f"{where}.{index}"
+        if not tensor.name or tensor.name in names:
+            raise ConfigError(f"{at}.name: {'given twice' if tensor.name else 'must not be empty'}")
+        names.add(tensor.name)
+        if tensor.datatype not in NUMPY_BY_NAME:
+            raise ConfigError(f"{at}.datatype: {tensor.datatype!r} is none of {', '.join(NUMPY_BY_NAME)}")
+        if tensor.shape[:1] != (-1,):
+            raise ConfigError(f"{at}.shape: the first dimension counts rows: write it as -1")
+        if not all(dim == -1 or dim > 0 for dim in tensor.shape):
+            raise ConfigError(f"{at}.shape: a dimension is a number from 1, or -1 for any: {[*tensor.shape]}")
+
+
 def _plain(error: msgspec.ValidationError, where: str = "") -> str:
     """msgspec's ``message - at `$.batcher.port``` with the key first, as our other messages have it."""
-    message, _, path = str(error).partition(" - at `$")
+    message, _, path = str(error).replace(" | null`", "`").partition(" - at `$")
     key = (where + re.sub(r"\[(\d+)\]", r".\1", path.rstrip("`"))).lstrip(".")
     return f"{key}: {message[0].lower()}{message[1:]}" if key else message
 
