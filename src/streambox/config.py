@@ -18,12 +18,16 @@ import msgspec
 import yaml
 
 from streambox.errors import ConfigError, UsageError
-from streambox.protocol.datatypes import NUMPY_BY_NAME
 from streambox.units import Duration, Size, format_duration, format_size, parse_duration, parse_size
 
 _MS: Final = 1_000_000
 _S: Final = 1_000_000_000
 _MIB: Final = 1024**2
+
+
+Datatype = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64"
+]
 
 
 class _Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -88,7 +92,7 @@ class TensorSection(_Section, frozen=True):
     """One input or output of a ``python`` model; ``shape[0]`` is the row axis, -1."""
 
     name: str
-    datatype: str
+    datatype: Datatype
     shape: tuple[int, ...]
 
 
@@ -423,8 +427,6 @@ def _check_tensors(where: str, tensors: tuple[TensorSection, ...]) -> None:
         if not tensor.name or tensor.name in names:
             raise ConfigError(f"{at}.name: {'given twice' if tensor.name else 'must not be empty'}")
         names.add(tensor.name)
-        if tensor.datatype not in NUMPY_BY_NAME:
-            raise ConfigError(f"{at}.datatype: {tensor.datatype!r} is none of {', '.join(NUMPY_BY_NAME)}")
         if tensor.shape[:1] != (-1,):
             raise ConfigError(f"{at}.shape: the first dimension counts rows: write it as -1")
         if not all(dim == -1 or dim > 0 for dim in tensor.shape):

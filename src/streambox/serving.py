@@ -23,10 +23,12 @@ from streambox.batcher.batch import signature
 from streambox.batcher.interface import QueueSettings
 from streambox.batcher.request import PendingRequest
 from streambox.batcher.scheduler import Scheduler, ServedModel
+from streambox.batcher.streambox import StreamBoxBatcher
 from streambox.clock import LoopClock
-from streambox.config import Config, ModelSection
+from streambox.config import BatcherSection, Config, ModelSection
 from streambox.errors import BadRequest, ConfigError, Draining, UnknownModel
 from streambox.executor.base import LoadFailed, ModelSpec, TensorSpec
+from streambox.executor.model import located
 from streambox.executor.options import WorkerOptions
 from streambox.executor.process import WorkerExecutor
 from streambox.models import BUILTIN
@@ -283,20 +285,34 @@ def worker_options(name: str, section: ModelSection, folder: Path, execution_lim
 
 
 def batcher_factory(config: Config) -> Callable[[Scheduler], Batcher]:
-    """The class named by ``batcher.class``. Raises ConfigError."""
-    module_name, _, class_name = config.batcher.class_.partition(":")
-    if config.folder not in sys.path:
-        sys.path.insert(0, config.folder)
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"batcher.class: cannot load {config.batcher.class_!r}: {error}") from None
+    """What makes the class named by ``batcher.class``. It and what it returns raise ConfigError."""
+    target = config.batcher.class_
+    if target == BatcherSection().class_:
+        return StreamBoxBatcher
+    found = _load_class(target, config.folder)
     missing = [
         name for name in ("set_time_window", "set_batch_size", "add_one", "batch") if not hasattr(found, name)
     ]
     if missing:
-        raise ConfigError(f"batcher.class: {config.batcher.class_!r} lacks {', '.join(missing)}")
-    return found  # type: ignore[no-any-return]
+        raise ConfigError(f"batcher.class: {target!r} lacks {', '.join(missing)}")
+
+    def make(engine: Scheduler) -> Batcher:
+        try:
+            return cast("Batcher", found(engine))
+        except Exception as error:  # noqa: BLE001 - a user's class may raise anything
+            raise ConfigError(f"batcher.class: cannot make {target!r}: {located(error)}") from None
+
+    return make
+
+
+def _load_class(target: str, folder: str) -> Any:
+    module_name, _, class_name = target.partition(":")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return getattr(importlib.import_module(module_name), class_name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may raise anything
+        raise ConfigError(f"batcher.class: cannot load {target!r}: {located(error)}") from None
 
 
 def check_inputs(spec: ModelSpec, inputs: Mapping[str, Array]) -> dict[str, Array]:

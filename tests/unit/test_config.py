@@ -1,9 +1,11 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from streambox.config import Config, find_config, load_config, parse_config, show_config
+from streambox.config import Config, Datatype, find_config, load_config, parse_config, show_config
 from streambox.errors import ConfigError
+from streambox.protocol.datatypes import NUMPY_BY_NAME
 
 MS, S, MIB = 1_000_000, 1_000_000_000, 1024**2
 REFERENCE = """
@@ -86,6 +88,10 @@ def test_a_python_model_in_full():
         1_500_000,
         (-1, 4),
     )
+
+
+def test_a_tensor_is_of_any_datatype_that_the_protocol_names():
+    assert get_args(Datatype) == tuple(NUMPY_BY_NAME)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "batcher:\n", "batcher:\n  # port: 81\nmodels:\n"])
