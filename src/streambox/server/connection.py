@@ -251,8 +251,8 @@ class HotConnection(OrderedConnection):
     def _refuse(self, error: StreamBoxError, *, close: bool) -> None:
         """Answer without a request; with *close*, read nothing more from this connection."""
         route = self._head.route if self._head is not None else self.edge.router.default(self.url or b"")
-        request_id = getattr(error, "request_id", "")
-        self._exchanges.append(Refusal(self._error_reply(route, error, request_id, close), close=close))
+        reply = self._error_reply(route, error, error.request_id, close)
+        self._exchanges.append(Refusal(reply, close=close))
         if close:
             self._phase = SHUT
             self._discard_body()

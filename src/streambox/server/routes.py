@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from streambox.batcher.batch import signature
 from streambox.errors import NotFound, StreamBoxError, UnknownModel
 from streambox.protocol import oip, reference
+from streambox.protocol.diagnose import quoted
 from streambox.protocol.replies import BatchFacts
 from streambox.server.exchange import HotRequest
 from streambox.server.head import origin_form
@@ -43,13 +44,15 @@ class Route(Protocol):
         """Body and extra header lines of a completed request's reply. Raises BadModelOutput."""
         ...
 
-    def error(self, error: StreamBoxError, request_id: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        """Body and extra headers that say *error* as this API does."""
+    def error(
+        self, error: StreamBoxError, request_id: str | None
+    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """Body and extra headers that say *error* as this API does; None: the id could not be read."""
         ...
 
 
 def unknown_model(name: str, served: Mapping[str, ServedModel]) -> UnknownModel:
-    return UnknownModel(f"no model {name!r}: there are {', '.join(sorted(served)) or 'none'}")
+    return UnknownModel(f"no model {quoted(name)}: there are {', '.join(sorted(served)) or 'none'}")
 
 
 class BatchReply:
@@ -107,8 +110,10 @@ class ReferenceRoute:
             batch.reply = BatchReply(batch)
         return batch.reply.template(batch).render(request.request_id, request.first_row, request.rows), b""
 
-    def error(self, error: StreamBoxError, request_id: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        return reference.encode_error(error, request_id or None), []
+    def error(
+        self, error: StreamBoxError, request_id: str | None
+    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        return reference.encode_error(error, request_id), []
 
 
 class InferRoute:
@@ -138,7 +143,9 @@ class InferRoute:
             return reply.body, b""
         return reply.body, b"inference-header-content-length: %d\r\n" % reply.header_length
 
-    def error(self, error: StreamBoxError, request_id: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    def error(
+        self, error: StreamBoxError, request_id: str | None
+    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         return oip.encode_error(error), [(b"x-error-code", error.code.encode())]
 
 
@@ -183,6 +190,6 @@ class Router:
         if match[2] not in (None, oip.MODEL_VERSION.encode()):
             version = match[2].decode("utf-8", "replace")
             return UnservedRoute(
-                UnknownModel(f"model {name!r} has no version {version!r}: there is {oip.MODEL_VERSION}")
+                UnknownModel(f"model {name!r} has no version {quoted(version)}: there is {oip.MODEL_VERSION}")
             )
         return route
