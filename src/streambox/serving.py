@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
-import numpy as np
 import structlog
 
 from streambox.batcher.batch import signature
@@ -26,17 +25,19 @@ from streambox.batcher.scheduler import Scheduler, ServedModel
 from streambox.batcher.streambox import StreamBoxBatcher
 from streambox.clock import LoopClock
 from streambox.config import BatcherSection, Config, ModelSection
-from streambox.errors import BadRequest, ConfigError, Draining, UnknownModel
+from streambox.errors import ConfigError, Draining, UnknownModel
 from streambox.executor.base import LoadFailed, ModelSpec, TensorSpec
 from streambox.executor.model import located
 from streambox.executor.options import WorkerOptions
 from streambox.executor.process import WorkerExecutor
+from streambox.inputs import check_inputs
 from streambox.models import BUILTIN
-from streambox.protocol.datatypes import NUMPY_BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
+
+    import numpy as np
 
     from streambox.batcher.interface import Batcher
     from streambox.executor.base import Executor
@@ -313,26 +314,3 @@ def _load_class(target: str, folder: str) -> Any:
         return getattr(importlib.import_module(module_name), class_name)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may raise anything
         raise ConfigError(f"batcher.class: cannot load {target!r}: {located(error)}") from None
-
-
-def check_inputs(spec: ModelSpec, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """*inputs* in the model's datatypes. Raises BadRequest, naming the input that does not fit."""
-    unknown = set(inputs) - {tensor.name for tensor in spec.inputs}
-    if unknown:
-        raise BadRequest(
-            f"unexpected input {min(unknown)!r}: the model takes {[t.name for t in spec.inputs]}"
-        )
-    arrays = {}
-    for tensor in spec.inputs:
-        if tensor.name not in inputs:
-            raise BadRequest(f"input {tensor.name!r} is missing")
-        array = np.asarray(inputs[tensor.name], dtype=NUMPY_BY_NAME[tensor.datatype])
-        fits = array.ndim == len(tensor.shape) and len(array) > 0
-        if not fits or any(
-            want not in (-1, got) for want, got in zip(tensor.dims, array.shape[1:], strict=True)
-        ):
-            raise BadRequest(f"input {tensor.name!r} has shape {array.shape}, the model takes {tensor.shape}")
-        arrays[tensor.name] = array
-    if len({len(array) for array in arrays.values()}) > 1:
-        raise BadRequest("the inputs disagree on the number of rows")
-    return arrays
