@@ -7,16 +7,14 @@ import io
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TextIO, cast
 
 import structlog
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
     from streambox.config import LogSection
 
-_STDERR = 2
+_STDERR: Final = 2
 
 
 def configure_logs(section: LogSection) -> None:
@@ -34,19 +32,16 @@ def configure_logs(section: LogSection) -> None:
         ]
     else:
         tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    stream = io.TextIOWrapper(
-        _Unfailing(), encoding="utf-8", errors="backslashreplace", newline="\n", write_through=True
-    )
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Unfailing())),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
 
 
-class _Unfailing(io.BufferedIOBase):
+class _Unfailing(io.TextIOBase):
     """
     Standard error, where a line that cannot be written is dropped.
 
@@ -54,15 +49,12 @@ class _Unfailing(io.BufferedIOBase):
     is not to be interrupted by that.
     """
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, line: Buffer) -> int:
-        rest = memoryview(line)
+    def write(self, line: str) -> int:
+        rest = memoryview(line.encode("utf-8", "backslashreplace"))
         with contextlib.suppress(OSError):
             while rest:
                 rest = rest[os.write(_STDERR, rest) :]
-        return memoryview(line).nbytes
+        return len(line)
 
 
 class _Bridge(logging.Handler):

@@ -149,7 +149,10 @@ FAULTS = [
         "models.d.callable: a model with executor 'onnx' has no use for it",
     ),
     ("models: {1: {builtin: digits}}", "models.1: a name is text: write '1' in quotes"),
-    ("models: {'a b': {builtin: digits}}", "models: 'a b': a model's name is letters, digits, '_', '.' and '-'"),
+    (
+        "models: {'a b': {builtin: digits}}",
+        "models: 'a b': a model's name is letters, digits, '_', '.' and '-'",
+    ),
     (
         'models: {"a\\n": {threads: x}}',
         "models: 'a\\n': a model's name is letters, digits, '_', '.' and '-'",

@@ -284,7 +284,9 @@ class Scheduler:
         else:
             served.retries.extend(settle(batch, result))
             self._refill(served)
-            log.warning("batch failed", model=batch.model, batch=batch.id, size=batch.size, cause=_why(result))
+            log.warning(
+                "batch failed", model=batch.model, batch=batch.id, size=batch.size, cause=_why(result)
+            )
         batch.release()
         served.expiry.prune(served.counters.in_flight)
         self._check_idle()

@@ -128,9 +128,7 @@ class OrderedConnection(HttpToolsProtocol):
         while waiting and self._in_system < PIPELINE and not self.flow.write_paused:
             self._submit(waiting.popleft())
 
-    def _error_reply(
-        self, route: Route, error: StreamBoxError, request_id: str | None, close: bool
-    ) -> bytes:
+    def _error_reply(self, route: Route, error: StreamBoxError, request_id: str | None, close: bool) -> bytes:
         return self.edge.error_reply(route, error, request_id, close=close)
 
     # ---- replies, in order -----------------------------------------------------------------------

@@ -44,9 +44,7 @@ class Route(Protocol):
         """Body and extra header lines of a completed request's reply. Raises BadModelOutput."""
         ...
 
-    def error(
-        self, error: StreamBoxError, request_id: str | None
-    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    def error(self, error: StreamBoxError, request_id: str | None) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """Body and extra headers that say *error* as this API does; None: the id could not be read."""
         ...
 
@@ -110,9 +108,7 @@ class ReferenceRoute:
             batch.reply = BatchReply(batch)
         return batch.reply.template(batch).render(request.request_id, request.first_row, request.rows), b""
 
-    def error(
-        self, error: StreamBoxError, request_id: str | None
-    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    def error(self, error: StreamBoxError, request_id: str | None) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         return reference.encode_error(error, request_id), []
 
 
@@ -143,9 +139,7 @@ class InferRoute:
             return reply.body, b""
         return reply.body, b"inference-header-content-length: %d\r\n" % reply.header_length
 
-    def error(
-        self, error: StreamBoxError, request_id: str | None
-    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    def error(self, error: StreamBoxError, request_id: str | None) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         return oip.encode_error(error), [(b"x-error-code", error.code.encode())]
 
 

@@ -190,9 +190,7 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
         why = os.strerror(error.errno or 0)
-        raise RunFailed(
-            f"cannot listen on {_authority(host, port)}: {why}: choose another {other}"
-        ) from None
+        raise RunFailed(f"cannot listen on {_authority(host, port)}: {why}: choose another {other}") from None
     return bound
 
 

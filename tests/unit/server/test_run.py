@@ -33,9 +33,9 @@ def test_the_address_is_told_as_a_url_whatever_its_family():
         pytest.skip("no IPv6 here")
 
     async def listening() -> int:
-        async with Serving(parse_config("batcher: {host: '::1', port: 0}\nmodels: {}")) as serving:
-            async with Server(serving) as server:
-                return server.port
+        config = parse_config("batcher: {host: '::1', port: 0}\nmodels: {}")
+        async with Serving(config) as serving, Server(serving) as server:
+            return server.port
 
     with structlog.testing.capture_logs() as logs:
         port = asyncio.run(listening())
