@@ -132,7 +132,11 @@ class Serving:
         self.batcher.set_time_window(ms, model)
 
     def set_batch_size(self, rows: int, model: str | None = None) -> None:
-        """Change the maximum batch size, of one model or of all; a model's own cap still holds."""
+        """
+        Change the maximum batch size, of one model or of all; a model's own cap still holds.
+
+        It holds for what comes: a request accepted before with more rows runs by itself.
+        """
         if rows < 1:
             raise ValueError(f"the maximum batch size is at least 1 row, got {rows}")
         for served in [self.models[model]] if model is not None else self.models.values():
