@@ -24,6 +24,7 @@ class Asked:
     number: int
     request_id: str
     vector: tuple[float, ...]
+    model: str = "digits"
 
     @property
     def index(self) -> int:
@@ -158,7 +159,7 @@ class TinyServer:
 
     async def _answer(self, body: bytes) -> bytes | None:
         tree = json.loads(body)
-        asked = Asked(len(self.asked), tree["request_id"], tuple(tree["data"]["vector"]))
+        asked = Asked(len(self.asked), tree["request_id"], tuple(tree["data"]["vector"]), tree["model"])
         self.asked.append(asked)
         self.in_hand += 1
         self.most_at_once = max(self.most_at_once, self.in_hand)

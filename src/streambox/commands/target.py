@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 import click
 
@@ -96,8 +95,8 @@ def sending_options(config: Config, given: dict[str, Any], **more: Any) -> RunOp
     else:
         port = given["port"] or section.port or config.port
         target = Target(given["host"] or section.host, port, checked_path(given["path"] or section.path))
-    if given.get("api", "reference") != "reference" and target.path in ("/", section.path):
-        target = target._replace(path=f"/v2/models/{quote(model_of(config, given), safe='')}/infer")
+    if given.get("api", "reference") != "reference" and target.path == section.path:
+        target = target._replace(path="/")  # the protocol names one for each model
     timeout_ns = given["timeout"] if given["timeout"] is not None else section.timeout
     if timeout_ns == 0:
         raise UsageError("the timeout is 0: no answer could be in time")

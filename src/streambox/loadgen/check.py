@@ -13,7 +13,7 @@ from streambox.loadgen.record import BAD_RESPONSE, OK, WRONG
 if TYPE_CHECKING:
     from streambox.loadgen.payload import PayloadSet
     from streambox.loadgen.record import Recorder
-    from streambox.workload.schedule import Int32s
+    from streambox.loadgen.repertoire import Repertoire
 
 CheckLevel = Literal["none", "id", "full"]
 _TOLERANCE: Final = 1e-3
@@ -41,14 +41,15 @@ class Checker:
     same class.
     """
 
-    def __init__(self, recorder: Recorder, payloads: PayloadSet, payload: Int32s, level: CheckLevel) -> None:
+    def __init__(self, recorder: Recorder, repertoire: Repertoire, level: CheckLevel) -> None:
         self._recorder = recorder
-        self._payload = payload
         self._level = level
-        self._read = READERS[payloads.api]
-        full = level == "full"
-        self._expected = payloads.expected.tolist() if full and payloads.expected is not None else None
-        self._labels = payloads.labels.tolist() if full and payloads.labels is not None else None
+        self._slots, self._turns = repertoire.slots, repertoire.turns
+        # An entry per payload: what an answer is held against is one index away, whatever its lane.
+        self._keys: list[_AnswerKey] = []
+        for payloads in repertoire.sets:
+            key = _AnswerKey(payloads, len(self._keys), full=level == "full")
+            self._keys += [key] * len(payloads)
 
     def check(self, index: int, status: int, body: bytes) -> None:
         """Record how request *index* ended. Cost: one or two small decodes."""
@@ -60,8 +61,10 @@ class Checker:
             self._recorder.on_end(index, self._judge(index, body))
 
     def _judge(self, index: int, body: bytes) -> str:
+        slot = self._slots[index % self._turns]
+        key = self._keys[slot]
         try:
-            answer = self._read(body)
+            answer = key.read(body)
             facts = answer.batch
             if facts is not None:
                 self._recorder.on_batch(
@@ -73,14 +76,26 @@ class Checker:
                 )
             if answer.request_id != request_id(index):
                 return WRONG
-            if self._expected is None and self._labels is None:
-                return OK
-            payload = self._payload[index % len(self._payload)]
-            return OK if self._is_right(payload, answer.row()) else WRONG
+            return OK if not key.knows or key.is_right(slot, answer.row()) else WRONG
         except UNREADABLE:
             return BAD_RESPONSE
 
-    def _is_right(self, payload: int, row: list[float]) -> bool:
+
+class _AnswerKey:
+    """How to read the answers of one lane, and the right ones; its payloads begin at slot *first*."""
+
+    __slots__ = ("_expected", "_first", "_labels", "knows", "read")
+
+    def __init__(self, payloads: PayloadSet, first: int, *, full: bool) -> None:
+        self.read = READERS[payloads.api]
+        self._first = first
+        self._expected = payloads.expected.tolist() if full and payloads.expected is not None else None
+        self._labels = payloads.labels.tolist() if full and payloads.labels is not None else None
+        self.knows = self._expected is not None or self._labels is not None
+
+    def is_right(self, slot: int, row: list[float]) -> bool:
+        """Whether *row* answers the payload in *slot*; only where the key ``knows``."""
+        payload = slot - self._first
         if self._labels is not None and not 0 <= self._labels[payload] == _class_of(row):
             return False
         if self._expected is None:

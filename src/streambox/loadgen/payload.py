@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 _REFERENCE_VECTORS: Final = 256
-_DEFAULT_PATH: Final = "/api/batcher"
+DEFAULT_PATH: Final = "/api/batcher"
 _PORTS: Final = {"http": 80, "https": 443}
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OUR_HEADERS: Final = ("host", "content-length", "content-type", "transfer-encoding", "expect", "connection")
@@ -71,7 +71,7 @@ def parse_url(url: str, path: str | None = None) -> Target:
     if parts.scheme == "unix":
         if parts.netloc or not parts.path.strip("/"):
             raise UsageError(f"{url!r}: write unix:///PATH/OF/SOCKET, with three slashes")
-        return Target("localhost", 0, checked_path(path or _DEFAULT_PATH), unix=parts.path)
+        return Target("localhost", 0, checked_path(path or DEFAULT_PATH), unix=parts.path)
     if parts.scheme not in _PORTS:
         raise UsageError(f"{url!r}: only http://, https:// and unix:// are spoken")
     if not parts.hostname:
@@ -109,7 +109,7 @@ def request_id(index: int) -> str:
 
 class PayloadSet:
     """
-    The requests that a run may send, as the bytes before and after the request id.
+    The requests that a lane may send. Each is its ``pieces``: between any two stands the request id.
 
     ``expected`` holds the numbers that a right answer to each of them holds, shape
     (requests, numbers), ``labels`` the index of the largest, where they are known.
@@ -129,7 +129,7 @@ class PayloadSet:
         self.api = api
         self.expected = expected
         self.labels = labels
-        self._parts = [_request_parts(target, body, headers) for body in bodies]
+        self.pieces = [_request_pieces(target, body, headers) for body in bodies]
 
     @classmethod
     def of_vectors(
@@ -139,12 +139,11 @@ class PayloadSet:
         return cls(target, [reference_body(model, vector) for vector in vectors], expected=expected)
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self.pieces)
 
     def request(self, payload: int, index: int) -> bytes:
-        """The whole HTTP request number *index*. Cost: one join."""
-        before, after = self._parts[payload]
-        return b"%b%010d%b" % (before, index, after)
+        """The whole HTTP request number *index*, carrying *payload*."""
+        return request_id(index).encode().join(self.pieces[payload])
 
 
 class PayloadOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +170,7 @@ def make_payloads(
     Protocol server does not tell what the model takes.
     """
     options = options or PayloadOptions()
+    target = target_of(target, model, options.api)
     dataset = read_dataset(Path(options.dataset)) if options.dataset else _default_rows(model, seed)
     return PayloadSet(
         target,
@@ -180,6 +180,13 @@ def make_payloads(
         expected=dataset.expected,
         labels=dataset.labels,
     )
+
+
+def target_of(target: Target, model: str, api: Api) -> Target:
+    """Where *model* is asked: *target*, or, where that names no path, the Open Inference Protocol's own."""
+    if api == "reference" or target.path not in ("/", DEFAULT_PATH):
+        return target
+    return target._replace(path=f"/v2/models/{quote(model, safe='')}/infer")
 
 
 def _default_rows(model: str, seed: int) -> Dataset:
@@ -226,7 +233,7 @@ def predict_digits(images: Floats) -> Floats:
     return probabilities
 
 
-def _request_parts(target: Target, body: Body, headers: Sequence[str]) -> tuple[bytes, bytes]:
+def _request_pieces(target: Target, body: Body, headers: Sequence[str]) -> tuple[bytes, ...]:
     size = len(body.before) + ID_DIGITS + len(body.after)
     lines = [f"POST {target.path} HTTP/1.1", f"Host: {target.authority}", *body.headers, *headers]
     head = "\r\n".join([*lines, f"Content-Length: {size}", "", ""])

@@ -66,7 +66,9 @@ class Outcomes:
     ) -> None:
         count = len(intended_ns)
         self.intended_ns = intended_ns
-        self.lane = np.zeros(count, np.uint8) if lane is None else lane[:count]
+        # Whose the entries are in turn: a closed loop has more entries than turns, and begins with none.
+        self._turns = np.zeros(1, np.uint8) if lane is None or not len(lane) else lane
+        self.lane = self._lanes(count)
         self.kinds = kinds
         self._folder = folder
         for name, (dtype, none) in _COLUMNS.items():
@@ -84,11 +86,10 @@ class Outcomes:
 
         *intended_ns* empty: a closed loop's, which are in the folder, too.
         """
-        outcomes = cls(np.empty(0, np.int64), kinds)
+        outcomes = cls(np.empty(0, np.int64), kinds, lane)
         if not len(intended_ns):
             intended_ns = folder.open("intended_ns", "<i8")
-            lane = np.zeros(len(intended_ns), np.uint8)
-        outcomes.intended_ns, outcomes.lane = intended_ns, lane
+        outcomes.intended_ns, outcomes.lane = intended_ns, outcomes._lanes(len(intended_ns))
         for name, (dtype, _) in _COLUMNS.items():
             column = folder.open(name, dtype)
             if len(column) < len(intended_ns):
@@ -207,7 +208,7 @@ class Outcomes:
             self.intended_ns = self._folder.grow("intended_ns", self.intended_ns, count, 0)
         else:
             self.intended_ns = np.append(self.intended_ns, np.zeros(more, np.int64))
-        self.lane = np.append(self.lane, np.zeros(more, np.uint8))
+        self.lane = self._lanes(count)
         for name, (dtype, none) in _COLUMNS.items():
             old = getattr(self, name)
             if self._folder is not None:
@@ -215,6 +216,10 @@ class Outcomes:
             else:
                 grown = np.append(old, np.full(more, none, dtype))
             setattr(self, name, grown)
+
+    def _lanes(self, count: int) -> UInt8s:
+        """Of the first *count* entries."""
+        return self._turns[:count] if count <= len(self._turns) else np.resize(self._turns, count)
 
     def rename(self, kind: str, new: str) -> None:
         self.kinds = tuple(new if name == kind else name for name in self.kinds)

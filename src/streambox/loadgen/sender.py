@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streambox.loadgen.check import Checker
-    from streambox.loadgen.payload import PayloadSet, Target
+    from streambox.loadgen.payload import Target
     from streambox.loadgen.record import Recorder
-    from streambox.workload.schedule import Int32s
+    from streambox.loadgen.repertoire import Repertoire
 
 _SWEEP_S: Final = 0.005  # so often that one sweep has little to clear: at 30,000/s 150 ended requests
 _CHECKS_AT_ONCE: Final = 16
@@ -47,8 +47,7 @@ class Sender:
     def __init__(
         self,
         target: Target,
-        payloads: PayloadSet,
-        payload: Int32s,
+        repertoire: Repertoire,
         recorder: Recorder,
         checker: Checker,
         *,
@@ -60,8 +59,7 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._target = target
         self._tls = tls
-        self._payloads = payloads
-        self._payload = payload
+        self._repertoire = repertoire
         self._recorder = recorder
         self._checker = checker
         self._limit = limit
@@ -147,9 +145,7 @@ class Sender:
             self._open_more()
 
     def _send_on(self, connection: ClientConnection, index: int) -> None:
-        payload = self._payload
-        request = self._payloads.request(int(payload[index % len(payload)]), index)
-        connection.send(index, request)
+        connection.send(index, self._repertoire.request(index))
         self._busy += 1
         now_ns = time.monotonic_ns() - self.start_ns
         self._recorder.on_sent(index, now_ns)
