@@ -10,7 +10,8 @@ import pytest
 from streambox.errors import UsageError
 from streambox.executor.base import ModelSpec, TensorSpec
 from streambox.loadgen.answers import UNREADABLE, read_oip, read_oip_binary
-from streambox.loadgen.bodies import InputSpec, oip_body
+from streambox.loadgen.bodies import oip_body
+from streambox.loadgen.inputs import InputSpec
 from streambox.protocol import oip
 
 SPEC = ModelSpec((TensorSpec("x", "FP32", (-1, 2)),), (TensorSpec("y", "FP32", (-1, 2)),), "test")
@@ -18,7 +19,7 @@ ROW = {"x": np.array([[1.5, -2.0]], np.float32)}
 
 
 def whole(body, index=7):
-    return body.before + b"%010d" % index + body.after
+    return (b"%010d" % index).join(body.pieces)
 
 
 def json_bytes(body):
