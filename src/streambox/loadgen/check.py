@@ -70,6 +70,7 @@ class Checker:
                     facts.size,
                     round(facts.wait_ms * _NS_PER_MS),
                     round(facts.service_ms * _NS_PER_MS),
+                    facts.reason,
                 )
             if answer.request_id != request_id(index):
                 return WRONG

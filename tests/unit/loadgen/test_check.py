@@ -9,7 +9,7 @@ import pytest
 
 from streambox.loadgen.check import Checker
 from streambox.loadgen.payload import PayloadSet, Target, request_id
-from streambox.loadgen.record import Recorder
+from streambox.loadgen.record import REASONS, Recorder
 
 EXPECTED = np.array([[0.9, 0.06, 0.04], [0.89, 0.07, 0.04], [0.1, 0.2, 0.7]], np.float32)
 PAYLOAD = np.array([0, 1, 2], np.int32)
@@ -108,6 +108,7 @@ def test_what_the_batch_did_is_recorded_with_the_answer():
     outcomes = recorder.outcomes
     entry = (outcomes.batch_id[1], outcomes.batch_size[1], outcomes.wait_ns[1], outcomes.service_ns[1])
     assert entry == (5, 3, 4_250_000, 500_000)
+    assert REASONS[outcomes.reason[1]] == "timewindow"
 
 
 def test_a_reply_without_batch_facts_is_judged_all_the_same():
