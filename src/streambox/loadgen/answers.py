@@ -34,6 +34,7 @@ class BatchFacts(msgspec.Struct):
     size: _Count
     wait_ms: _Milliseconds
     service_ms: _Milliseconds
+    reason: str = ""
 
 
 class Answer(NamedTuple):
@@ -57,6 +58,7 @@ class _Reference(msgspec.Struct):
 class _Parameters(msgspec.Struct):
     batch_id: _Id | None = None
     batch_size: _Count = 0
+    batch_reason: str = ""
     wait_ms: _Milliseconds = 0.0
     service_ms: _Milliseconds = 0.0
 
@@ -113,9 +115,10 @@ READERS: Final[Mapping[str, Callable[[bytes], Answer]]] = {
 
 
 def _facts(parameters: _Parameters | None) -> BatchFacts | None:
-    if parameters is None or parameters.batch_id is None:
+    told = parameters
+    if told is None or told.batch_id is None:
         return None
-    return BatchFacts(parameters.batch_id, parameters.batch_size, parameters.wait_ms, parameters.service_ms)
+    return BatchFacts(told.batch_id, told.batch_size, told.wait_ms, told.service_ms, told.batch_reason)
 
 
 def _reference_row(reply: _Reference) -> list[float]:

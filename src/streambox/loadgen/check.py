@@ -71,6 +71,7 @@ class Checker:
                     facts.size,
                     round(facts.wait_ms * _NS_PER_MS),
                     round(facts.service_ms * _NS_PER_MS),
+                    facts.reason,
                 )
             if answer.request_id != request_id(index) and answer.request_id is not None:
                 return WRONG

@@ -26,6 +26,11 @@ CONNECT_FAILED: Final = "connect_failed"
 BAD_RESPONSE: Final = "bad_response"
 OTHER: Final = "other"
 
+# Why a batch left its queue, by the code that stands for it: untold, a Batcher's reasons, any other.
+REASONS: Final = ("", "batchsize", "timewindow", "deadline", "slotfree", "drain", "retry", OTHER)
+_REASON_CODE: Final = {reason: code for code, reason in enumerate(REASONS)}
+_OTHER_REASON: Final = REASONS.index(OTHER)
+
 _NONE: Final = -1
 _NEVER_NS: Final = 1 << 62
 _ROWS_AT_ONCE: Final = 1 << 20
@@ -39,7 +44,7 @@ class Outcomes:
     connection, ``first_byte_ns`` and ``done_ns`` when its response began and was whole: -1
     where that never was. ``kind`` indexes ``kinds``, whose first entry is ``ok``; ``lane``
     says whose request it was. ``batch_size`` is 0, ``batch_id``, ``wait_ns`` and
-    ``service_ns`` are -1 where the response does not tell.
+    ``service_ns`` are -1 where the response does not tell; ``reason`` indexes ``REASONS``.
 
     With a *folder* the entries live in its files rather than in memory. Raises OSError
     when there is no room for them.
@@ -56,6 +61,7 @@ class Outcomes:
     batch_size: np.ndarray[Any, np.dtype[np.int32]]
     wait_ns: Int64s
     service_ns: Int64s
+    reason: UInt8s
 
     def __init__(
         self,
@@ -182,6 +188,11 @@ class Outcomes:
         for start in range(0, len(self), _ROWS_AT_ONCE):
             yield slice(start, start + _ROWS_AT_ONCE)
 
+    def in_parts(self) -> Iterator[Outcomes]:
+        """All entries in turn, as views of so many at a time that what is made of them stays small."""
+        for part in self._parts():
+            yield self._of(part)
+
     def first(self, count: int) -> Outcomes:
         """The entries of the first *count* requests, as views."""
         return self._of(slice(count))
@@ -230,27 +241,21 @@ class Outcomes:
             self._folder.trim()
 
     def to_parquet(self, path: Path) -> None:
-        """One column per array; ``kind`` as its name."""
+        """One column per array; ``kind`` and ``reason`` as their names."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        names = ("intended_ns", "lane", *_COLUMNS)
-        kinds = pa.array(list(self.kinds))
-        fields = [(name, getattr(self, name)) for name in names]
-        schema = pa.schema(
-            [
-                (
-                    name,
-                    pa.dictionary(pa.int8(), pa.string()) if name == "kind" else pa.from_numpy_dtype(c.dtype),
-                )
-                for name, c in fields
-            ]
-        )
+        names = {"kind": pa.array(list(self.kinds)), "reason": pa.array(REASONS)}
+        fields = [(name, getattr(self, name)) for name in ("intended_ns", "lane", *_COLUMNS)]
+        text = pa.dictionary(pa.uint8(), pa.string())
+        types = [(name, text if name in names else pa.from_numpy_dtype(c.dtype)) for name, c in fields]
+        schema = pa.schema(types)
         with pq.ParquetWriter(path, schema) as writer:
             for part in self._parts():
                 columns: dict[str, Any] = {name: column[part] for name, column in fields}
-                columns["kind"] = pa.DictionaryArray.from_arrays(columns["kind"].astype(np.uint8), kinds)
-                writer.write_table(pa.table(columns).cast(schema))
+                for name, values in names.items():
+                    columns[name] = pa.DictionaryArray.from_arrays(columns[name], values)
+                writer.write_table(pa.table(columns, schema=schema))
 
 
 # Name: type, and the entry of a request to which it has not come (yet).
@@ -265,6 +270,7 @@ _COLUMNS: Final[dict[str, tuple[str, int]]] = {
     "batch_size": ("<i4", 0),
     "wait_ns": ("<i8", _NONE),
     "service_ns": ("<i8", _NONE),
+    "reason": ("u1", 0),
 }
 
 
@@ -347,7 +353,9 @@ class Recorder:
             name = self.outcomes.kinds[number]
             self.errors[name] = self.errors.get(name, 0) + 1
 
-    def on_batch(self, index: int, batch_id: int, size: int, wait_ns: int, service_ns: int) -> None:
+    def on_batch(
+        self, index: int, batch_id: int, size: int, wait_ns: int, service_ns: int, reason: str = ""
+    ) -> None:
         self.batch_rows += size
         self.batch_replies += 1
         outcomes = self.outcomes
@@ -355,6 +363,7 @@ class Recorder:
         outcomes.batch_size[index] = size
         outcomes.wait_ns[index] = wait_ns
         outcomes.service_ns[index] = service_ns
+        outcomes.reason[index] = _REASON_CODE.get(reason, _OTHER_REASON)
 
 
 _MOST_KINDS: Final = 255

@@ -17,6 +17,7 @@ from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.record import WRONG
 from streambox.loadgen.report import write_report
 from streambox.loadgen.run import Run, RunOptions
+from streambox.loadgen.slo import good
 from streambox.loadgen.spool import SCHEDULE, RunState, discard, recording
 from streambox.loadgen.summary import CLOSED_LOOP, OPEN_LOOP, summarise
 from streambox.workload.schedule import Lane, Schedule
@@ -96,6 +97,9 @@ def finish(
         begin_ns=begin_ns,
     )
     summary["excluded"] = len(outcomes) - len(measured)
+    summary["window_s"] = [begin_ns / 1e9, (begin_ns + duration_ns) / 1e9]
+    well = int(good(measured, objectives, schedule.lanes).sum())
+    summary["goodput_per_s"] = round(well / summary["duration_s"], 3)
     summary["wrong"] = outcomes.errors().get(WRONG, 0)  # a wrong answer counts whenever it came
     return Finished(schedule, outcomes, summary)
 

@@ -9,7 +9,7 @@ import pytest
 
 from streambox.errors import UsageError
 from streambox.executor.base import ModelSpec, TensorSpec
-from streambox.loadgen.answers import UNREADABLE, read_oip, read_oip_binary
+from streambox.loadgen.answers import UNREADABLE, BatchFacts, read_oip, read_oip_binary
 from streambox.loadgen.bodies import oip_body
 from streambox.loadgen.inputs import InputSpec
 from streambox.protocol import oip
@@ -80,7 +80,7 @@ def test_a_binary_answer_is_read_where_its_json_ends():
     head = json.dumps({"id": "5", "outputs": [tensor], "parameters": parameters}).encode()
     answer = read_oip_binary(head + np.array([0.5, -1], "<f4").tobytes())
     assert (answer.request_id, answer.row()) == ("5", [0.5, -1])
-    assert (answer.batch.id, answer.batch.size, answer.batch.wait_ms) == (3, 4, 1.5)
+    assert answer.batch == BatchFacts(3, 4, 1.5, 0.5, "drain")
 
 
 def test_a_server_that_answers_json_to_a_binary_request_is_understood():

@@ -9,7 +9,7 @@ import pytest
 
 from streambox.loadgen.check import Checker
 from streambox.loadgen.payload import PayloadSet, Target, request_id
-from streambox.loadgen.record import Recorder
+from streambox.loadgen.record import REASONS, Recorder
 from streambox.loadgen.repertoire import Repertoire
 from streambox.workload.schedule import Lane, Schedule
 
@@ -114,6 +114,7 @@ def test_what_the_batch_did_is_recorded_with_the_answer():
     outcomes = recorder.outcomes
     entry = (outcomes.batch_id[1], outcomes.batch_size[1], outcomes.wait_ns[1], outcomes.service_ns[1])
     assert entry == (5, 3, 4_250_000, 500_000)
+    assert REASONS[outcomes.reason[1]] == "timewindow"
 
 
 def test_a_reply_without_batch_facts_is_judged_all_the_same():
