@@ -26,6 +26,11 @@ CONNECT_FAILED: Final = "connect_failed"
 BAD_RESPONSE: Final = "bad_response"
 OTHER: Final = "other"
 
+# Why a batch left its queue, by the code that stands for it: untold, a Batcher's reasons, any other.
+REASONS: Final = ("", "batchsize", "timewindow", "deadline", "slotfree", "drain", "retry", OTHER)
+_REASON_CODE: Final = {reason: code for code, reason in enumerate(REASONS)}
+_OTHER_REASON: Final = REASONS.index(OTHER)
+
 _NONE: Final = -1
 _NEVER_NS: Final = 1 << 62
 _ROWS_AT_ONCE: Final = 1 << 20
@@ -39,7 +44,7 @@ class Outcomes:
     connection, ``first_byte_ns`` and ``done_ns`` when its response began and was whole: -1
     where that never was. ``kind`` indexes ``kinds``, whose first entry is ``ok``; ``lane``
     says whose request it was. ``batch_size`` is 0, ``batch_id``, ``wait_ns`` and
-    ``service_ns`` are -1 where the response does not tell.
+    ``service_ns`` are -1 where the response does not tell; ``reason`` indexes ``REASONS``.
 
     With a *folder* the entries live in its files rather than in memory. Raises OSError
     when there is no room for them.
@@ -56,6 +61,7 @@ class Outcomes:
     batch_size: np.ndarray[Any, np.dtype[np.int32]]
     wait_ns: Int64s
     service_ns: Int64s
+    reason: UInt8s
 
     def __init__(
         self,
@@ -66,7 +72,9 @@ class Outcomes:
     ) -> None:
         count = len(intended_ns)
         self.intended_ns = intended_ns
-        self.lane = np.zeros(count, np.uint8) if lane is None else lane[:count]
+        # Whose the entries are in turn: a closed loop has more entries than turns, and begins with none.
+        self._turns = np.zeros(1, np.uint8) if lane is None or not len(lane) else lane
+        self.lane = self._lanes(count)
         self.kinds = kinds
         self._folder = folder
         for name, (dtype, none) in _COLUMNS.items():
@@ -84,11 +92,10 @@ class Outcomes:
 
         *intended_ns* empty: a closed loop's, which are in the folder, too.
         """
-        outcomes = cls(np.empty(0, np.int64), kinds)
+        outcomes = cls(np.empty(0, np.int64), kinds, lane)
         if not len(intended_ns):
             intended_ns = folder.open("intended_ns", "<i8")
-            lane = np.zeros(len(intended_ns), np.uint8)
-        outcomes.intended_ns, outcomes.lane = intended_ns, lane
+        outcomes.intended_ns, outcomes.lane = intended_ns, outcomes._lanes(len(intended_ns))
         for name, (dtype, _) in _COLUMNS.items():
             column = folder.open(name, dtype)
             if len(column) < len(intended_ns):
@@ -181,6 +188,11 @@ class Outcomes:
         for start in range(0, len(self), _ROWS_AT_ONCE):
             yield slice(start, start + _ROWS_AT_ONCE)
 
+    def in_parts(self) -> Iterator[Outcomes]:
+        """All entries in turn, as views of so many at a time that what is made of them stays small."""
+        for part in self._parts():
+            yield self._of(part)
+
     def first(self, count: int) -> Outcomes:
         """The entries of the first *count* requests, as views."""
         return self._of(slice(count))
@@ -207,7 +219,7 @@ class Outcomes:
             self.intended_ns = self._folder.grow("intended_ns", self.intended_ns, count, 0)
         else:
             self.intended_ns = np.append(self.intended_ns, np.zeros(more, np.int64))
-        self.lane = np.append(self.lane, np.zeros(more, np.uint8))
+        self.lane = self._lanes(count)
         for name, (dtype, none) in _COLUMNS.items():
             old = getattr(self, name)
             if self._folder is not None:
@@ -215,6 +227,10 @@ class Outcomes:
             else:
                 grown = np.append(old, np.full(more, none, dtype))
             setattr(self, name, grown)
+
+    def _lanes(self, count: int) -> UInt8s:
+        """Of the first *count* entries."""
+        return self._turns[:count] if count <= len(self._turns) else np.resize(self._turns, count)
 
     def rename(self, kind: str, new: str) -> None:
         self.kinds = tuple(new if name == kind else name for name in self.kinds)
@@ -225,27 +241,21 @@ class Outcomes:
             self._folder.trim()
 
     def to_parquet(self, path: Path) -> None:
-        """One column per array; ``kind`` as its name."""
+        """One column per array; ``kind`` and ``reason`` as their names."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        names = ("intended_ns", "lane", *_COLUMNS)
-        kinds = pa.array(list(self.kinds))
-        fields = [(name, getattr(self, name)) for name in names]
-        schema = pa.schema(
-            [
-                (
-                    name,
-                    pa.dictionary(pa.int8(), pa.string()) if name == "kind" else pa.from_numpy_dtype(c.dtype),
-                )
-                for name, c in fields
-            ]
-        )
+        names = {"kind": pa.array(list(self.kinds)), "reason": pa.array(REASONS)}
+        fields = [(name, getattr(self, name)) for name in ("intended_ns", "lane", *_COLUMNS)]
+        text = pa.dictionary(pa.uint8(), pa.string())
+        types = [(name, text if name in names else pa.from_numpy_dtype(c.dtype)) for name, c in fields]
+        schema = pa.schema(types)
         with pq.ParquetWriter(path, schema) as writer:
             for part in self._parts():
                 columns: dict[str, Any] = {name: column[part] for name, column in fields}
-                columns["kind"] = pa.DictionaryArray.from_arrays(columns["kind"].astype(np.uint8), kinds)
-                writer.write_table(pa.table(columns).cast(schema))
+                for name, values in names.items():
+                    columns[name] = pa.DictionaryArray.from_arrays(columns[name], values)
+                writer.write_table(pa.table(columns, schema=schema))
 
 
 # Name: type, and the entry of a request to which it has not come (yet).
@@ -260,6 +270,7 @@ _COLUMNS: Final[dict[str, tuple[str, int]]] = {
     "batch_size": ("<i4", 0),
     "wait_ns": ("<i8", _NONE),
     "service_ns": ("<i8", _NONE),
+    "reason": ("u1", 0),
 }
 
 
@@ -342,7 +353,9 @@ class Recorder:
             name = self.outcomes.kinds[number]
             self.errors[name] = self.errors.get(name, 0) + 1
 
-    def on_batch(self, index: int, batch_id: int, size: int, wait_ns: int, service_ns: int) -> None:
+    def on_batch(
+        self, index: int, batch_id: int, size: int, wait_ns: int, service_ns: int, reason: str = ""
+    ) -> None:
         self.batch_rows += size
         self.batch_replies += 1
         outcomes = self.outcomes
@@ -350,6 +363,7 @@ class Recorder:
         outcomes.batch_size[index] = size
         outcomes.wait_ns[index] = wait_ns
         outcomes.service_ns[index] = service_ns
+        outcomes.reason[index] = _REASON_CODE.get(reason, _OTHER_REASON)
 
 
 _MOST_KINDS: Final = 255

@@ -20,10 +20,11 @@ from streambox.loadgen.live import Progress, SilentView
 from streambox.loadgen.pacer import Pacer
 from streambox.loadgen.payload import PayloadSet, Target
 from streambox.loadgen.record import Outcomes, Recorder
+from streambox.loadgen.repertoire import Repertoire
 from streambox.loadgen.sender import Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from streambox.loadgen.live import LiveView
     from streambox.workload.schedule import Schedule
@@ -77,21 +78,21 @@ class Run:
     """
     Replays *schedule*; ``await run()`` gives the outcomes of all requests that fell due.
 
-    *recorder*: where the outcomes go, in place of memory. ``stop()`` once: send nothing more
-    and collect what is in flight. Twice: end now.
+    *payloads*: of each of the schedule's lanes. *recorder*: where the outcomes go, in place
+    of memory. ``stop()`` once: send nothing more and collect what is in flight. Twice: end now.
     """
 
     def __init__(
         self,
         schedule: Schedule,
-        payloads: PayloadSet,
+        payloads: Sequence[PayloadSet],
         options: RunOptions,
         view: LiveView,
         recorder: Recorder | None = None,
     ) -> None:
         self._schedule = schedule
         self._options = options
-        self._payloads = payloads
+        self._repertoire = Repertoire(schedule, payloads)
         self._view = view
         self._recorder = recorder or Recorder(schedule.intended_ns, schedule.lane)
         self._stopping = False
@@ -103,12 +104,10 @@ class Run:
 
     async def __call__(self) -> Outcomes:
         options, recorder = self._options, self._recorder
-        payload = self._schedule.payload
-        checker = Checker(recorder, self._payloads, payload, options.check)
+        checker = Checker(recorder, self._repertoire, options.check)
         self._sender = Sender(
             options.target,
-            self._payloads,
-            payload,
+            self._repertoire,
             recorder,
             checker,
             limit=options.concurrency or options.connections,
@@ -212,7 +211,7 @@ class Run:
         has put us and the server on one core: 2 to 60 ms of send lag, seen at 30,000/s.
         """
         while time.monotonic_ns() < until_ns:
-            self._payloads.request(0, 0)
+            self._repertoire.request(0)
 
     async def _until_quiet(self) -> None:
         """Until the schedule is through and nothing is in flight, or ``stop()`` was called twice."""

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import ssl
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from streambox.errors import RunFailed
 from streambox.loadgen.connection import IDLE, ClientConnection, Framing
+from streambox.loadgen.failure import reason
 from streambox.loadgen.gauge import Gauge
 from streambox.loadgen.record import BAD_RESPONSE, CONNECT_FAILED, INTERRUPTED, RESET, TIMEOUT, UNSENT
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from streambox.loadgen.check import Checker
-    from streambox.loadgen.payload import PayloadSet, Target
+    from streambox.loadgen.payload import Target
     from streambox.loadgen.record import Recorder
-    from streambox.workload.schedule import Int32s
+    from streambox.loadgen.repertoire import Repertoire
 
 _SWEEP_S: Final = 0.005  # so often that one sweep has little to clear: at 30,000/s 150 ended requests
 _CHECKS_AT_ONCE: Final = 16
@@ -47,8 +47,7 @@ class Sender:
     def __init__(
         self,
         target: Target,
-        payloads: PayloadSet,
-        payload: Int32s,
+        repertoire: Repertoire,
         recorder: Recorder,
         checker: Checker,
         *,
@@ -60,8 +59,7 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._target = target
         self._tls = tls
-        self._payloads = payloads
-        self._payload = payload
+        self._repertoire = repertoire
         self._recorder = recorder
         self._checker = checker
         self._limit = limit
@@ -93,7 +91,9 @@ class Sender:
         results = await asyncio.gather(*(self._open() for _ in range(count)), return_exceptions=True)
         failure = next((result for result in results if isinstance(result, OSError)), None)
         if not self._connections:
-            raise RunFailed(f"cannot connect to {self._target.url}: {_why(failure)}: is the server running?")
+            raise RunFailed(
+                f"cannot connect to {self._target.url}: {reason(failure)}: is the server running?"
+            )
 
     def start(self, start_ns: int) -> None:
         """The run begins: instants count from *start_ns* of the monotonic clock."""
@@ -147,9 +147,7 @@ class Sender:
             self._open_more()
 
     def _send_on(self, connection: ClientConnection, index: int) -> None:
-        payload = self._payload
-        request = self._payloads.request(int(payload[index % len(payload)]), index)
-        connection.send(index, request)
+        connection.send(index, self._repertoire.request(index))
         self._busy += 1
         now_ns = time.monotonic_ns() - self.start_ns
         self._recorder.on_sent(index, now_ns)
@@ -215,7 +213,7 @@ class Sender:
             connection = await self._open()
         except OSError as error:
             if self._waiting:
-                self._recorder.on_end(self._waiting.popleft(), f"{CONNECT_FAILED}: {_why(error)}")
+                self._recorder.on_end(self._waiting.popleft(), f"{CONNECT_FAILED}: {reason(error)}")
                 if self.on_ended is not None:
                     self._loop.call_later(_RETRY_S, self.on_ended)
         else:
@@ -321,16 +319,3 @@ class Sender:
             if connection.index == index:
                 self._end_early(connection, TIMEOUT)
                 self._open_more()
-
-
-def _why(error: BaseException | None) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed, {error.verify_message}; --ca names whom to trust"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed, {error.reason}"
-    if isinstance(error, OSError) and error.strerror:
-        # asyncio puts the address in place of the reason; a name that is not found has no errno.
-        return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-    return str(error) if error else "no connection"

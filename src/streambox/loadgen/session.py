@@ -12,11 +12,12 @@ import uvloop
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.certificate import warning
 from streambox.loadgen.live import make_live_view
-from streambox.loadgen.payload import PayloadOptions, make_payloads
+from streambox.loadgen.payload import PayloadOptions, PayloadSet, make_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.record import WRONG
 from streambox.loadgen.report import write_report
 from streambox.loadgen.run import Run, RunOptions
+from streambox.loadgen.slo import good
 from streambox.loadgen.spool import SCHEDULE, RunState, discard, recording
 from streambox.loadgen.summary import CLOSED_LOOP, OPEN_LOOP, summarise
 from streambox.workload.schedule import Lane, Schedule
@@ -59,14 +60,8 @@ def run_load(
     Raises UsageError for a workload that cannot be drawn, RunFailed when the target
     cannot be reached at all.
     """
-    payloads = make_payloads(options.target, model, workload.seed, sending, options.tls_context())
     closed = options.concurrency is not None
-    if schedule is not None:
-        _check_payloads(schedule, len(payloads))
-    elif closed:
-        schedule = _closed_schedule(workload, model, len(payloads))
-    else:
-        schedule = draw_schedule(workload, model, len(payloads))
+    schedule, payloads = _prepare(workload, options, model, sending, schedule)
     mode = CLOSED_LOOP if closed else OPEN_LOOP
     duration_ns = options.duration_ns if closed else schedule.duration_ns
     if duration_ns <= options.warm_up_ns + options.cool_down_ns:
@@ -102,6 +97,9 @@ def finish(
         begin_ns=begin_ns,
     )
     summary["excluded"] = len(outcomes) - len(measured)
+    summary["window_s"] = [begin_ns / 1e9, (begin_ns + duration_ns) / 1e9]
+    well = int(good(measured, objectives, schedule.lanes).sum())
+    summary["goodput_per_s"] = round(well / summary["duration_s"], 3)
     summary["wrong"] = outcomes.errors().get(WRONG, 0)  # a wrong answer counts whenever it came
     return Finished(schedule, outcomes, summary)
 
@@ -157,19 +155,41 @@ def check_finished(summary: dict[str, Any], *, allow_invalid: bool) -> None:
         raise RunFailed(f"objectives missed: {found}")
 
 
-def _check_payloads(schedule: Schedule, payloads: int) -> None:
-    if len(schedule.lanes) > 1:
-        raise UsageError(
-            f"the schedule is for {', '.join(map(str, schedule.lanes))}: one model and tenant can be replayed"
-        )
+def _prepare(
+    workload: WorkloadOptions,
+    options: RunOptions,
+    model: str,
+    sending: PayloadOptions | None,
+    schedule: Schedule | None,
+) -> tuple[Schedule, list[PayloadSet]]:
+    """What goes out when, and for each lane of it out of which payloads. Raises UsageError, RunFailed."""
+    lanes = (Lane(model),) if schedule is None else schedule.lanes
+    # The payloads of a replay are those that it was drawn for: seeded ones are drawn alike.
+    seed = workload.seed if schedule is None else int(schedule.recipe.get("seed", workload.seed))
+    tls = options.tls_context()
+    models = dict.fromkeys(lane.model for lane in lanes)
+    made = {model: make_payloads(options.target, model, seed, sending, tls) for model in models}
+    payloads = [made[lane.model] for lane in lanes]
+    if schedule is not None:
+        _check_payloads(schedule, payloads)
+    elif options.concurrency is not None:
+        schedule = _closed_schedule(workload, model, len(payloads[0]))
+    else:
+        schedule = draw_schedule(workload, model, len(payloads[0]))
+    return schedule, payloads
+
+
+def _check_payloads(schedule: Schedule, payloads: Sequence[PayloadSet]) -> None:
     if not len(schedule):
         raise UsageError("the schedule has no request")
-    highest = int(schedule.payload.max())
-    if highest >= payloads or int(schedule.payload.min()) < 0:
-        raise UsageError(
-            f"the schedule sends payload {highest}, and there are {payloads}: give the --dataset that it "
-            "was drawn for"
-        )
+    for number, lane in enumerate(schedule.lanes):
+        sent = schedule.payload[schedule.lane == number]
+        highest, there_are = int(sent.max(initial=0)), len(payloads[number])
+        if highest >= there_are or int(sent.min(initial=0)) < 0:
+            raise UsageError(
+                f"the schedule sends payload {highest} to {lane}, and there are {there_are}: give the "
+                "--dataset that it was drawn for"
+            )
 
 
 async def _run(run: Run) -> Outcomes:

@@ -10,6 +10,7 @@ import numpy as np
 
 from streambox import __version__
 from streambox.loadgen.record import UNSENT, WRONG
+from streambox.loadgen.split import Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,7 @@ def summarise(
         "response_from_sent_ms": distribution(outcomes.since_sent_ns(outcomes.done_ns), 1e6),
         "first_byte_ms": distribution(outcomes.since_sent_ns(outcomes.first_byte_ns), 1e6),
         "service_ms": distribution(outcomes.service_ns[outcomes.service_ns >= 0], 1e6),
+        "split_ms": Split.of(outcomes).summary(),
         "batch_size": {
             "mean": round(float(sizes.mean()), 3) if len(sizes) else None,
             "p50": float(np.percentile(sizes, 50)) if len(sizes) else None,

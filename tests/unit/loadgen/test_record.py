@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow.parquet as pq
 
-from streambox.loadgen.record import OK, TIMEOUT, UNSENT, WRONG, Outcomes, Recorder
+from streambox.batcher import FlushReason
+from streambox.loadgen.record import OK, REASONS, TIMEOUT, UNSENT, WRONG, Outcomes, Recorder
 
 
 def recorder(count: int = 4) -> Recorder:
@@ -46,12 +47,16 @@ def test_ends_are_counted_by_kind():
     assert record.sent == record.completed == record.ended == 5
 
 
-def test_more_kinds_than_fit_share_the_last_and_none_is_lost():
+def test_more_kinds_than_fit_share_the_last_and_none_is_lost(tmp_path):
     record = recorder(400)
     for index in range(400):
         record.on_end(index, f"http_500:code_{index}")
     assert len(record.outcomes.kinds) == 255
     assert sum(record.outcomes.errors().values()) == 400
+    record.outcomes.to_parquet(tmp_path / "outcomes.parquet")
+    written = pq.read_table(tmp_path / "outcomes.parquet")["kind"].to_pylist()
+    assert written[:200] == [f"http_500:code_{index}" for index in range(200)]
+    assert written[-1] == "other"
 
 
 def test_a_closed_loop_adds_entries_as_it_goes():
@@ -76,11 +81,23 @@ def test_the_first_entries_are_a_view_with_the_same_kinds():
 
 def test_what_the_batch_did_is_kept():
     record = recorder()
-    record.on_batch(2, 77, 8, 1_500_000, 300_000)
+    record.on_batch(2, 77, 8, 1_500_000, 300_000, "timewindow")
     outcomes = record.outcomes
     entry = (outcomes.batch_id[2], outcomes.batch_size[2], outcomes.wait_ns[2], outcomes.service_ns[2])
     assert entry == (77, 8, 1_500_000, 300_000)
     assert outcomes.batch_size[0] == 0
+    assert [REASONS[code] for code in outcomes.reason] == ["", "", "timewindow", ""]
+
+
+def test_every_reason_of_a_batcher_has_a_code_of_its_own_and_any_others_share_one(tmp_path):
+    reasons = [*FlushReason, "because"]
+    record = recorder(len(reasons) + 1)
+    for index, reason in enumerate(reasons):
+        record.on_batch(index, index, 1, 0, 0, str(reason))
+    assert len(set(record.outcomes.reason.tolist())) == len(reasons) + 1
+    record.outcomes.to_parquet(tmp_path / "outcomes.parquet")
+    read = pq.read_table(tmp_path / "outcomes.parquet")["reason"].to_pylist()
+    assert read == [*map(str, FlushReason), "other", ""]
 
 
 def test_the_parquet_file_has_one_row_per_request_and_kinds_by_name(tmp_path):
