@@ -76,11 +76,13 @@ def run_load(
     if not closed and (beyond := warning(schedule)) is not None:
         console.print(f"warning: {beyond}", style="yellow", highlight=False)
     view = make_live_view(console, quiet=quiet)
-    with recording(out, schedule, state) as recorder:
+    with recording(out, schedule, state) as spool:
+        schedule = spool.schedule  # what was drawn need not stay in memory
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            outcomes = runner.run(_run(Run(schedule, payloads, options, view, recorder)))
+            outcomes = runner.run(_run(Run(schedule, payloads, options, view, spool.recorder())))
         if not closed and len(outcomes) < len(schedule):  # it was stopped: up to there it lasted
-            state = msgspec.structs.replace(state, duration_ns=int(outcomes.intended_ns.max(initial=0)))
+            last_ns = int(outcomes.intended_ns[-1]) if len(outcomes) else 0
+            state = msgspec.structs.replace(state, duration_ns=last_ns)
         return finish(schedule, outcomes, state, objectives)
 
 
