@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import resource
 import signal
+import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_PR_SET_PDEATHSIG: Final = 1
 _OTHER_FILES: Final = 64  # that are open beside the connections
 
 
@@ -51,3 +54,9 @@ def most_sockets() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     return max(1, soft - _OTHER_FILES) if soft != resource.RLIM_INFINITY else 1 << 30
+
+
+def die_with_parent() -> None:
+    """On Linux the kernel ends us with whoever started us; elsewhere we have to notice that they hung up."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

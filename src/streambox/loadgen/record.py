@@ -6,36 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from streambox.errors import RunFailed
 from streambox.loadgen.kinds import (
-    BAD_RESPONSE as BAD_RESPONSE,
-)
-from streambox.loadgen.kinds import (
-    CONNECT_FAILED as CONNECT_FAILED,
-)
-from streambox.loadgen.kinds import (
-    INTERRUPTED as INTERRUPTED,
-)
-from streambox.loadgen.kinds import (
-    OK as OK,
-)
-from streambox.loadgen.kinds import (
-    OTHER as OTHER,
-)
-from streambox.loadgen.kinds import (
+    BAD_RESPONSE,
+    CONNECT_FAILED,
+    INTERRUPTED,
+    OK,
+    OTHER,
     OWN_KINDS,
+    RESET,
+    TIMEOUT,
+    UNSENT,
+    WRONG,
     KindTable,
-)
-from streambox.loadgen.kinds import (
-    RESET as RESET,
-)
-from streambox.loadgen.kinds import (
-    TIMEOUT as TIMEOUT,
-)
-from streambox.loadgen.kinds import (
-    UNSENT as UNSENT,
-)
-from streambox.loadgen.kinds import (
-    WRONG as WRONG,
 )
 from streambox.loadgen.share import WHOLE, Share
 from streambox.loadgen.waits import apportion
@@ -49,6 +32,20 @@ if TYPE_CHECKING:
     Int64s = np.ndarray[Any, np.dtype[np.int64]]
     UInt8s = np.ndarray[Any, np.dtype[np.uint8]]
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+__all__ = [
+    "BAD_RESPONSE",
+    "CONNECT_FAILED",
+    "INTERRUPTED",
+    "OK",
+    "OTHER",
+    "RESET",
+    "TIMEOUT",
+    "UNSENT",
+    "WRONG",
+    "Outcomes",
+    "Recorder",
+]
 
 _UNSENT: Final = OWN_KINDS.index(UNSENT)
 _INTERRUPTED: Final = OWN_KINDS.index(INTERRUPTED)
@@ -243,11 +240,6 @@ class Outcomes:
         Raises OSError when there is none.
         """
         more = count - len(self)
-        self.lane = self._lanes(count)
-        if self._folder is not None:
-            self.intended_ns = self._folder.grow("intended_ns", self.intended_ns, count)
-        else:
-            self.intended_ns = np.append(self.intended_ns, np.zeros(more, np.int64))
         for name, (dtype, none) in _COLUMNS.items():
             old = getattr(self, name)
             if self._folder is not None:
@@ -255,6 +247,12 @@ class Outcomes:
             else:
                 grown = np.append(old, np.full(more, none, dtype))
             setattr(self, name, grown)
+        # Last: where there is no room for one of the others there are as many entries as before.
+        if self._folder is not None:
+            self.intended_ns = self._folder.grow("intended_ns", self.intended_ns, count)
+        else:
+            self.intended_ns = np.append(self.intended_ns, np.zeros(more, np.int64))
+        self.lane = self._lanes(count)
 
     def _lanes(self, count: int) -> UInt8s:
         """Of the first *count* entries."""
@@ -367,7 +365,7 @@ class Recorder:
         """
         A request that no schedule foresaw (closed loop); returns its index.
 
-        Raises OSError when there is no room for it.
+        Raises RunFailed when there is no room for it.
         """
         index = self._share.index(self.added)
         if index >= len(self.outcomes):
@@ -428,7 +426,10 @@ class Recorder:
 
     def _grow(self, index: int) -> None:
         size = len(self.outcomes)
-        self.outcomes.grow((index // _GROWN_AT_ONCE + 1) * _GROWN_AT_ONCE)
+        try:
+            self.outcomes.grow((index // _GROWN_AT_ONCE + 1) * _GROWN_AT_ONCE)
+        except OSError as error:
+            raise RunFailed(f"no room for the records of further requests: {error.strerror}") from None
         if self._cleared == _NEVER:
             self.outcomes.kind[size:] = _UNSENT
         self._look()

@@ -37,6 +37,7 @@ _NS_PER_S: Final = 1_000_000_000
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
+    ``workers``: the processes that share the schedule, the connections and the callers.
     ``connections``: the most to open; a request that has waited for one for ``give_up_after_ns``
     is not sent any more. ``concurrency`` makes it a closed loop for ``duration_ns``.
 
@@ -46,6 +47,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     target: Target
+    workers: int = 1
     check: CheckLevel = "full"
     connections: int = 1024
     timeout_ns: int = 10 * _NS_PER_S
@@ -79,6 +81,7 @@ class Run:
 
     *ready* is awaited once all is prepared, and gives the instant at which to begin; *report*
     is told a few times a second where the run stands. *signals*: whether they stop it.
+    ``failure`` says afterwards why the run ended early, where that was not asked for.
     """
 
     def __init__(
@@ -107,9 +110,17 @@ class Run:
         self._meter = Meter(len(schedule))
         self._stopping = False
         self._end = asyncio.Event()
-        self._failure: BaseException | None = None
+        self._fault: BaseException | None = None
+        self.failure: str | None = None
 
     async def __call__(self) -> Outcomes:
+        await self.replay()
+        outcomes = begun(self._recorder.outcomes)
+        outcomes.apportion_waits()
+        return outcomes
+
+    async def replay(self) -> None:
+        """All but looking at the outcomes, which others may be at work on still."""
         options, recorder = self._options, self._recorder
         payload = self._schedule.payload
         checker = Checker(recorder, self._payloads, payload, options.check)
@@ -136,9 +147,6 @@ class Run:
             self._sending.close()
             await sender.close()
             self._view.stop()
-        outcomes = begun(recorder.outcomes)
-        outcomes.apportion_waits()
-        return outcomes
 
     def stop(self) -> None:
         if self._stopping:
@@ -175,7 +183,7 @@ class Run:
         """Until the schedule is through and nothing is in flight, or ``stop()`` was called twice."""
         sent_all_ns = None
         trim_ns = time.monotonic_ns() + _TRIM_NS
-        while not self._end.is_set() and self._failure is None:
+        while not self._end.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PROGRESS_S):
                     await self._end.wait()
@@ -237,15 +245,18 @@ class Run:
         """
         A fault of ours in a callback of the loop ends the run, which would wait for ever otherwise.
 
-        Raises RunFailed.
+        Raises RunFailed; not so where a callback did, which stops the run like ``stop()``.
         """
         loop = asyncio.get_running_loop()
         before = loop.get_exception_handler()
 
         def fail(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-            failure = context.get("exception")
-            if failure is not None and not isinstance(failure, OSError):  # that is a connection's end
-                self._failure = failure
+            fault = context.get("exception")
+            if isinstance(fault, RunFailed):
+                self.failure = str(fault)
+                self._sending.stop()
+            elif fault is not None and not isinstance(fault, OSError):  # that is a connection's end
+                self._fault = fault
                 self._sending.stop()
                 self._end.set()
 
@@ -254,8 +265,8 @@ class Run:
             yield
         finally:
             loop.set_exception_handler(before)
-        if self._failure is not None:
-            raise RunFailed(f"the load generator failed: {self._failure!r}") from self._failure
+        if self._fault is not None:
+            raise RunFailed(f"the load generator failed: {self._fault!r}") from self._fault
 
 
 async def _soon() -> int:

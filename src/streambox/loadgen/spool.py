@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streambox.loadgen.columns import Array
+    from streambox.workload.schedule import Lane
 
 FOLDER: Final = ".outcomes"
 SCHEDULE: Final = "schedule.parquet"
 _STATE: Final = "run.json"
+_SCHEDULE_COLUMNS: Final = {"intended_ns": "<i8", "payload": "<i4", "lane": "u1"}
 _ROWS_AT_ONCE: Final = 65_536
 
 
@@ -57,11 +59,20 @@ class Spool(NamedTuple):
     def create(cls, path: Path, schedule: Schedule, shares: int = 1) -> Spool:
         """Raises OSError when there is no room for what *schedule* will leave."""
         folder = ColumnFolder(path)
-        types = {"intended_ns": "<i8", "payload": "<i4", "lane": "u1"}
-        placed = {name: _place(folder, name, getattr(schedule, name), dtype) for name, dtype in types.items()}
+        placed = {
+            name: _place(folder, name, getattr(schedule, name), dtype)
+            for name, dtype in _SCHEDULE_COLUMNS.items()
+        }
         open_kinds(folder)
         Outcomes.create(folder, len(schedule), shares)
         return cls(folder, msgspec.structs.replace(schedule, **placed))
+
+    @classmethod
+    def open(cls, path: Path, lanes: tuple[Lane, ...], duration_ns: int) -> Spool:
+        """What another process has created in *path*. Raises OSError when it is not there."""
+        folder = ColumnFolder(path)
+        columns = {name: folder.open(name, dtype) for name, dtype in _SCHEDULE_COLUMNS.items()}
+        return cls(folder, Schedule(**columns, lanes=lanes, recipe={"duration_ns": duration_ns}))
 
     def recorder(self, share: Share = WHOLE) -> Recorder:
         return Recorder(self.schedule.intended_ns, self.schedule.lane, self.folder, share)
