@@ -115,6 +115,7 @@ class TinyServer:
     def wait_until_asked(self, count: int) -> None:
         """Return once *count* requests have come."""
         self._goal = count
+        self._reached.clear()
         if len(self.asked) < count:
             assert self._reached.wait(30), f"only {len(self.asked)} of {count} requests came"
 

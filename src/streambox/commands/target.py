@@ -55,6 +55,7 @@ _OPTIONS: Final = (
     click.option("--model", help="Model to ask.  [digits]"),
     click.option("--timeout", type=DURATION, help="How long to wait for a response.  [10s]"),
     click.option("--connections", type=click.IntRange(1, 50_000), help="Most connections to open.  [1024]"),
+    click.option("--workers", type=click.IntRange(1, 64), help="Processes to send from.  [1]"),
     click.option(
         "--give-up-after", type=DURATION, help="Do not send what has waited so long for a connection."
     ),
@@ -128,7 +129,7 @@ def sending_options(config: Config, given: dict[str, Any], **more: Any) -> RunOp
         raise UsageError("the timeout is 0: no answer could be in time")
     optional = {"timeout_ns": timeout_ns and int(timeout_ns), "connections": given["connections"]}
     optional["ca_file"], optional["verify"] = given.get("ca_file"), not given.get("no_verify")
-    optional["give_up_after_ns"] = given.get("give_up_after")
+    optional["give_up_after_ns"], optional["workers"] = given.get("give_up_after"), given.get("workers")
     chosen = {key: value for key, value in {**optional, **more}.items() if value is not None}
     return RunOptions(target=target, check=given["check"], **chosen)
 

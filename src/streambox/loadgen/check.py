@@ -37,11 +37,13 @@ class Checker:
     ``none``: the status alone. ``id``: the request id too. ``full``: also the answer, held
     against the right one to that very input, where that is known. A crossed row, somebody
     else's answer, is ``wrong`` even when it names the same class.
+
+    ``cheap``: a check takes no longer than putting it off.
     """
 
     def __init__(self, recorder: Recorder, repertoire: Repertoire, level: CheckLevel) -> None:
         self._recorder = recorder
-        self._unread = level == "none"
+        self._unread = self.cheap = level == "none"
         self._full = level == "full"
         self._slots, self._turns = repertoire.slots, repertoire.turns
         # An entry per payload, and where its lane's begin: one index away, whatever the lane.

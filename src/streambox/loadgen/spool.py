@@ -10,23 +10,29 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-import numpy as np
 
 from streambox.errors import UsageError
 from streambox.loadgen.columns import ColumnFolder
-from streambox.loadgen.record import INTERRUPTED, TIMEOUT, Outcomes, Recorder
+from streambox.loadgen.merge import begun
+from streambox.loadgen.record import Outcomes, Recorder, open_kinds
+from streambox.loadgen.share import WHOLE, Share
 from streambox.loadgen.summary import CLOSED_LOOP
 from streambox.workload.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from streambox.loadgen.columns import Array
+    from streambox.workload.schedule import Lane
+
 FOLDER: Final = ".outcomes"
 SCHEDULE: Final = "schedule.parquet"
 _STATE: Final = "run.json"
+_SCHEDULE_COLUMNS: Final = {"intended_ns": "<i8", "payload": "<i4", "lane": "u1"}
+_ROWS_AT_ONCE: Final = 65_536
 
 
 class RunState(msgspec.Struct, frozen=True):
@@ -37,31 +43,69 @@ class RunState(msgspec.Struct, frozen=True):
     duration_ns: int
     warm_up_ns: int = 0
     cool_down_ns: int = 0
-    kinds: tuple[str, ...] = ()
+
+
+class Spool(NamedTuple):
+    """
+    Where a run keeps its records: a folder of columns, which the processes of the run share.
+
+    ``schedule`` lies there, too, rather than in memory.
+    """
+
+    folder: ColumnFolder
+    schedule: Schedule
+
+    @classmethod
+    def create(cls, path: Path, schedule: Schedule, shares: int = 1) -> Spool:
+        """Raises OSError when there is no room for what *schedule* will leave."""
+        folder = ColumnFolder(path)
+        placed = {
+            name: _place(folder, name, getattr(schedule, name), dtype)
+            for name, dtype in _SCHEDULE_COLUMNS.items()
+        }
+        open_kinds(folder)
+        Outcomes.create(folder, len(schedule), shares)
+        return cls(folder, msgspec.structs.replace(schedule, **placed))
+
+    @classmethod
+    def open(cls, path: Path, lanes: tuple[Lane, ...], duration_ns: int) -> Spool:
+        """What another process has created in *path*. Raises OSError when it is not there."""
+        folder = ColumnFolder(path)
+        columns = {name: folder.open(name, dtype) for name, dtype in _SCHEDULE_COLUMNS.items()}
+        return cls(folder, Schedule(**columns, lanes=lanes, recipe={"duration_ns": duration_ns}))
+
+    def recorder(self, share: Share = WHOLE) -> Recorder:
+        return Recorder(self.schedule.intended_ns, self.schedule.lane, self.folder, share)
+
+    def outcomes(self) -> Outcomes:
+        return Outcomes.open(self.folder, self.schedule.lane)
 
 
 @contextlib.contextmanager
-def recording(out: Path | None, schedule: Schedule, state: RunState) -> Iterator[Recorder]:
+def recording(out: Path | None, schedule: Schedule, state: RunState, shares: int = 1) -> Iterator[Spool]:
     """
-    A recorder whose outcomes lie in *out*, and the schedule beside them; without *out* in a
+    Room for the outcomes of *schedule* in *out*, and the schedule beside them; without *out* in a
     folder of their own that goes when this ends.
 
     Raises UsageError when *out* cannot be written, or has no room for them.
     """
     if out is None:
         with tempfile.TemporaryDirectory(prefix="streambox-") as scratch:
-            yield _recorder(Path(scratch), schedule)
+            try:
+                spool = Spool.create(Path(scratch), schedule, shares)
+            except OSError as error:
+                raise UsageError(f"{scratch}: cannot be written: {error.strerror or error}") from None
+            yield spool
         return
     folder = out / FOLDER
     try:
         shutil.rmtree(folder, ignore_errors=True)
         schedule.to_parquet(out / SCHEDULE)
-        recorder = _recorder(folder, schedule)
-        recorder.on_kinds = lambda kinds: _write_state(folder, msgspec.structs.replace(state, kinds=kinds))
-        recorder.on_kinds(recorder.outcomes.kinds)
+        spool = Spool.create(folder, schedule, shares)
+        (folder / _STATE).write_bytes(msgspec.json.encode(state))
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
-    yield recorder
+    yield spool
 
 
 def discard(out: Path) -> None:
@@ -79,27 +123,23 @@ def recover(out: Path) -> tuple[Schedule, Outcomes, RunState]:
     try:
         state = msgspec.json.decode((folder / _STATE).read_bytes(), type=RunState)
         schedule = Schedule.from_parquet(out / SCHEDULE)
-        outcomes = Outcomes.open(ColumnFolder(folder), schedule.intended_ns, schedule.lane, state.kinds)
+        outcomes = begun(Outcomes.open(ColumnFolder(folder), schedule.lane))
     except FileNotFoundError:
         raise UsageError(f"{out}: no run to recover: a run that ended leaves nothing unfinished") from None
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError(f"{out}: cannot be recovered: {error}") from None
-    begun = np.flatnonzero(outcomes.dispatched_ns >= 0)
-    outcomes = outcomes.first(int(begun[-1]) + 1 if len(begun) else 0)
-    outcomes.rename(TIMEOUT, INTERRUPTED)
     outcomes.apportion_waits()
     if state.mode != CLOSED_LOOP and len(outcomes) < len(schedule):
-        last_ns = int(outcomes.intended_ns.max(initial=0))
+        last_ns = int(outcomes.intended_ns[-1]) if len(outcomes) else 0
         state = msgspec.structs.replace(state, duration_ns=last_ns)
     return schedule, outcomes, state
 
 
-def _recorder(folder: Path, schedule: Schedule) -> Recorder:
-    return Recorder(schedule.intended_ns, schedule.lane, ColumnFolder(folder))
-
-
-def _write_state(folder: Path, state: RunState) -> None:
-    """In one piece: a reader finds the old one or the new one."""
-    new = folder / f"{_STATE}.new"
-    new.write_bytes(msgspec.json.encode(state))
-    new.replace(folder / _STATE)
+def _place(folder: ColumnFolder, name: str, column: Array, dtype: str) -> Array:
+    """*column* in a file of *folder*, written a part at a time so that it need not lie in memory twice."""
+    placed = folder.create(name, len(column), dtype)
+    for start in range(0, len(column), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        placed[part] = column[part]
+        folder.trim()
+    return placed

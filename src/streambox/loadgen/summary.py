@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 OPEN_LOOP: Final = "open-loop"
 CLOSED_LOOP: Final = "closed-loop"
+FAILED: Final = "failed"
 MOST_LAG_P99_US: Final = 5000.0
 MOST_RATE_ERROR: Final = 0.01
 _PERCENTILES: Final = {"p50": 50, "p90": 90, "p99": 99, "p99_9": 99.9}
@@ -35,11 +36,13 @@ def summarise(
     duration_ns: int,
     judgements: Sequence[Judgement] = (),
     begin_ns: int = 0,
+    failure: str | None = None,
 ) -> dict[str, Any]:
     """
     The contents of ``summary.json``; docs/load-generator.md says what each key means.
 
     *duration_ns*: how long the workload lasts, from *begin_ns*; the run lasts until its last response.
+    *failure*: why the run did not get through.
     """
     sent, completed, ok = (int(mask.sum()) for mask in (outcomes.sent, outcomes.completed, outcomes.ok))
     errors = outcomes.errors()
@@ -77,7 +80,10 @@ def summarise(
         "excluded": 0,
         "objectives": [judgement.summary() for judgement in judgements],
     }
-    summary["verdict"] = _closed_verdict() if mode == CLOSED_LOOP else verdict(outcomes, summary)
+    found = _closed_verdict() if mode == CLOSED_LOOP else verdict(outcomes, summary)
+    if failure is not None:
+        found = {"status": FAILED, "valid": False, "reasons": [failure, *found["reasons"]]}
+    summary["verdict"] = found
     return summary
 
 

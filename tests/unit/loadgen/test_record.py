@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from streambox.batcher import FlushReason
-from streambox.loadgen.record import OK, REASONS, TIMEOUT, UNSENT, WRONG, Outcomes, Recorder
+from streambox.loadgen.record import INTERRUPTED, OK, REASONS, UNSENT, WRONG, Outcomes, Recorder
 
 
 def recorder(count: int = 4) -> Recorder:
@@ -20,10 +20,10 @@ def test_a_request_that_was_never_sent_is_unsent():
     assert not outcomes.completed.any()
 
 
-def test_a_request_that_was_sent_and_never_answered_is_a_time_out():
+def test_a_request_that_was_sent_and_has_no_end_yet_is_interrupted():
     record = recorder(2)
     record.on_sent(0, 10)
-    assert record.outcomes.errors() == {UNSENT: 1, TIMEOUT: 1}
+    assert record.outcomes.errors() == {UNSENT: 1, INTERRUPTED: 1}
 
 
 def test_response_time_counts_from_the_intended_instant_and_lag_up_to_the_sending():
@@ -68,7 +68,7 @@ def test_a_closed_loop_adds_entries_as_it_goes():
     assert len(outcomes) == 3000
     assert outcomes.intended_ns.tolist() == [number * 10 for number in range(3000)]
     assert (outcomes.lag_ns == 1).all()
-    assert outcomes.errors() == {TIMEOUT: 3000}
+    assert outcomes.errors() == {INTERRUPTED: 3000}
 
 
 def test_the_first_entries_are_a_view_with_the_same_kinds():

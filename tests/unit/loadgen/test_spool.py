@@ -33,7 +33,8 @@ def play(recorder, sent: int, answered: int) -> None:
 
 
 def test_what_was_in_flight_is_interrupted_and_what_was_not_due_does_not_count(tmp_path):
-    with recording(tmp_path, schedule(), STATE) as recorder:
+    with recording(tmp_path, schedule(), STATE) as spool:
+        recorder = spool.recorder()
         play(recorder, sent=6, answered=4)
         # Not ended: as if killed here.
         back, outcomes, state = recover(tmp_path)
@@ -44,14 +45,16 @@ def test_what_was_in_flight_is_interrupted_and_what_was_not_due_does_not_count(t
 
 
 def test_recovering_twice_gives_the_same(tmp_path):
-    with recording(tmp_path, schedule(), STATE) as recorder:
+    with recording(tmp_path, schedule(), STATE) as spool:
+        recorder = spool.recorder()
         play(recorder, sent=4, answered=4)
     first, second = (recover(tmp_path)[1] for _ in range(2))
     assert first.wait_ns.tolist() == second.wait_ns.tolist() == [11 * MS, MS, 11 * MS, MS]
 
 
 def test_kinds_that_came_up_on_the_way_keep_their_names(tmp_path):
-    with recording(tmp_path, schedule(), STATE) as recorder:
+    with recording(tmp_path, schedule(), STATE) as spool:
+        recorder = spool.recorder()
         play(recorder, sent=2, answered=1)
         recorder.on_end(1, "http_503:queue_full")
     assert recover(tmp_path)[1].errors() == {"http_503:queue_full": 1}
@@ -60,7 +63,8 @@ def test_kinds_that_came_up_on_the_way_keep_their_names(tmp_path):
 def test_a_closed_loop_is_recovered_too(tmp_path):
     nothing = np.empty(0, np.int64)
     closed = Schedule.of_lane(nothing, np.arange(3, dtype=np.int32), Lane("digits"), {})
-    with recording(tmp_path, closed, RunState(CLOSED_LOOP, 1, 100 * MS)) as recorder:
+    with recording(tmp_path, closed, RunState(CLOSED_LOOP, 1, 100 * MS)) as spool:
+        recorder = spool.recorder()
         for number in range(2000):
             index = recorder.add(number * 10)
             recorder.on_dispatched(index, number * 10)
@@ -70,7 +74,8 @@ def test_a_closed_loop_is_recovered_too(tmp_path):
 
 
 def test_once_the_files_are_written_there_is_nothing_left_to_recover(tmp_path):
-    with recording(tmp_path, schedule(), STATE) as recorder:
+    with recording(tmp_path, schedule(), STATE) as spool:
+        recorder = spool.recorder()
         play(recorder, sent=10, answered=10)
         finished = finish(schedule(), recorder.outcomes, STATE)
     write_run(tmp_path, finished)
@@ -88,9 +93,11 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
 
 
 def test_a_run_before_it_in_the_same_folder_leaves_no_trace(tmp_path):
-    with recording(tmp_path, schedule(10), STATE) as recorder:
+    with recording(tmp_path, schedule(10), STATE) as spool:
+        recorder = spool.recorder()
         play(recorder, sent=10, answered=10)
-    with recording(tmp_path, schedule(4), STATE) as recorder:
+    with recording(tmp_path, schedule(4), STATE) as spool:
+        recorder = spool.recorder()
         play(recorder, sent=1, answered=1)
     assert len(recover(tmp_path)[1]) == 1
 
@@ -98,7 +105,8 @@ def test_a_run_before_it_in_the_same_folder_leaves_no_trace(tmp_path):
 def test_without_a_folder_nothing_stays_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with recording(None, schedule(), STATE) as recorder:
+    with recording(None, schedule(), STATE) as spool:
+        recorder = spool.recorder()
         play(recorder, sent=10, answered=10)
         outcomes = recorder.outcomes
         assert list(tmp_path.iterdir())
