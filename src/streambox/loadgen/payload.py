@@ -182,6 +182,12 @@ def make_payloads(
     )
 
 
+def count_payloads(model: str, options: PayloadOptions | None = None) -> int:
+    """How many requests ``make_payloads`` makes. Raises UsageError."""
+    dataset = options.dataset if options is not None else None
+    return len(read_dataset(Path(dataset)) if dataset else _default_rows(model, 0))
+
+
 def _default_rows(model: str, seed: int) -> Dataset:
     if model == "digits":
         from streambox.models.digits import heldout
