@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,15 +58,11 @@ def import_trace(trace: str, out: Path, payloads: int | None, seed: int, **given
     its first lines. All its functions become one model, unless --map says otherwise.
     """
     options = WorkloadOptions(trace=trace_of(trace, given), lane_rule=lane_rule_of(given), seed=seed)
-    part = _begin(out, Path(trace))
-    try:
+    bodies = payloads or (lambda lane: count_payloads(lane.model))
+    with _written_whole(out, Path(trace)) as part:
         with reading(Console(stderr=True), trace) as progress:
-            schedule = draw_schedule(
-                options, DEFAULT_MODEL, payloads or (lambda lane: count_payloads(lane.model)), progress
-            )
-        _write(schedule, part, out)
-    finally:
-        part.unlink(missing_ok=True)
+            schedule = draw_schedule(options, DEFAULT_MODEL, bodies, progress)
+        schedule.to_parquet(part)
     for line in (*facts(schedule.recipe), *_facts(out, schedule)):
         click.echo(line)
 
@@ -83,38 +80,46 @@ def fit_trace(source: str, models: tuple[str, ...] | None, seed: int, out: Path 
     SOURCE is a trace, a pattern file, or a schedule.parquet. All its functions count together.
     The last line is what to give to `streambox load --process`.
     """
-    events = _schedule_events(source, given) if _is_parquet(source) else _trace_events(source, seed, given)
-    found = fit(events, models=models or MODELS, random=np.random.default_rng(seed))
-    for line in found.describe():
+    with _written_whole(out, Path(source)) if out is not None else nullcontext() as part:
+        events = (
+            _schedule_events(source, given) if _is_parquet(source) else _trace_events(source, seed, given)
+        )
+        found = fit(events, models=models or MODELS, random=np.random.default_rng(seed))
+        text = format_process(found.best.process, digits=6)
+        if part is not None:
+            part.write_text(text + "\n", encoding="ascii")
+    for line in (*found.describe(), "", _paste(text, out)):
         click.echo(line)
-    text = format_process(found.best.process, digits=6)
-    if out is not None:
-        _write_text(out, text)
-    click.echo()
-    click.echo(_paste(text, out))
 
 
 # ---- import --------------------------------------------------------------------------------------
 
 
-def _begin(out: Path, trace: Path) -> Path:
-    """The file to write until it is whole; that it cannot be written is found out at once."""
-    if out.exists() and trace.exists() and out.samefile(trace):
-        raise UsageError(f"{out}: is the trace itself: name another file for the schedule")
+@contextmanager
+def _written_whole(out: Path, source: Path) -> Iterator[Path]:
+    """
+    A file to write to, which becomes *out* once all has gone well; a device is written to itself.
+
+    Raises UsageError at once where none can be written there, RunFailed where it cannot be finished.
+    """
+    if out.exists() and source.exists() and out.samefile(source):
+        raise UsageError(f"{out}: is what is to be read: name another file to write")
+    out = Path(os.path.realpath(out))
+    if out.exists() and not out.is_file():
+        yield out
+        return
     part = out.with_name(f".{out.name}.part")
     try:
         part.touch()
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
-    return part
-
-
-def _write(schedule: Schedule, part: Path, out: Path) -> None:
     try:
-        schedule.to_parquet(part)
+        yield part
         os.replace(part, out)
     except OSError as error:
         raise RunFailed(f"{out}: cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _facts(out: Path, schedule: Schedule) -> Iterator[str]:
@@ -161,13 +166,6 @@ def _trace_events(source: str, seed: int, given: dict[str, Any]) -> Events:
         return trace.events
     instants_ns = trace.events.instants_ns // trace.unit_ns * trace.unit_ns
     return msgspec.structs.replace(trace.events, instants_ns=instants_ns)
-
-
-def _write_text(out: Path, text: str) -> None:
-    try:
-        out.write_text(text + "\n", encoding="ascii")
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
 
 
 def _paste(text: str, out: Path | None) -> str:
