@@ -778,7 +778,6 @@ def test_a_request_that_waited_too_long_for_a_connection_is_given_up_as_unsent()
         finished = run(server, connections=1, give_up_after_ns=20 * MS)
     assert set(ends(finished)) == {"ok", "unsent"}
     assert ends(finished)["ok"] == len(server.asked) < 60
-    assert finished.outcomes.lag_ns.max() < 20 * MS + 60 * MS
     assert "were not sent" in finished.summary["verdict"]["reasons"][0]
 
 

@@ -6,12 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+import msgspec
 from rich.console import Console
 
 from streambox.commands.target import DURATION, model_of, payload_options, sending_options, target_options
+from streambox.commands.trace_options import (
+    OF_A_TRACE,
+    facts,
+    lane_options,
+    lane_rule_of,
+    reading,
+    reading_options,
+    trace_of,
+)
 from streambox.config import load_config
 from streambox.errors import RunFailed, UsageError
-from streambox.loadgen.plan import WorkloadOptions
+from streambox.loadgen.messages import Cargo
+from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.session import (
     check_finished,
     finish,
@@ -28,6 +39,7 @@ from streambox.workload.schedule import Schedule
 if TYPE_CHECKING:
     from streambox.config import Config, LoadGeneratorSection
     from streambox.loadgen.run import RunOptions
+    from streambox.workload.lanes import LaneRule
 
 _OF_A_PATTERN: Final = (
     "type",
@@ -61,6 +73,9 @@ _OF_A_PATTERN: Final = (
 @click.option(
     "--schedule", "schedule_path", type=click.Path(path_type=Path), help="Replay this schedule.parquet."
 )
+@click.option("--trace", help="Replay this trace; its formats are in docs/traces.md.")
+@reading_options
+@lane_options
 @click.option("--concurrency", type=click.IntRange(1, 10_000), help="Closed loop with so many callers.")
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same schedule.  [0]")
 @click.option("--warm-up", type=DURATION, help="Leave what falls due so early out of the figures.")
@@ -96,9 +111,8 @@ def load(
     workload = workload_options(config.load_generator, given)
     options = run_options(config, workload, given)
     objectives = [parse_objective(text) for text in given["slo"]]
-    path = given["schedule_path"]
-    schedule = None if path is None else Schedule.from_parquet(path)
     console = Console(stderr=True)
+    schedule = _ready_schedule(config, workload, options, given, console, quiet=quiet)
     if out is not None:
         prepare_folder(out)
     finished = run_load(
@@ -119,6 +133,30 @@ def load(
     if out is not None:
         write_run(out, finished)
     check_finished(finished.summary, allow_invalid=allow_invalid)
+
+
+def _ready_schedule(
+    config: Config,
+    workload: WorkloadOptions,
+    options: RunOptions,
+    given: dict[str, Any],
+    console: Console,
+    *,
+    quiet: bool,
+) -> Schedule | None:
+    """What is drawn, or read, before anything else; None: what the options draw will do."""
+    if given["schedule_path"] is not None:
+        return Schedule.from_parquet(given["schedule_path"])
+    if workload.trace is None:
+        return None
+    cargo = Cargo(workload.seed, payload_options(given))
+    with reading(console, workload.trace.path, quiet=quiet) as progress:
+        schedule = draw_schedule(
+            workload, model_of(config, given), lambda lane: len(cargo.payloads(options, (lane,))[0]), progress
+        )
+    for line in facts(schedule.recipe):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return schedule
 
 
 @load.command()
@@ -248,20 +286,32 @@ def workload_options(section: LoadGeneratorSection, given: dict[str, Any]) -> Wo
         "workload_dir": given["workload_dir"],
         "rate_per_s": given["rate"],
         "process": given["process"],
+        "trace": None if given["trace"] is None else trace_of(given["trace"], given),
+        "lane_rule": _lane_rule(given),
         "duration_ns": given["duration"],
         "arrivals": given["arrivals"],
     }
     return WorkloadOptions(**(_given(configured) | _given(command_line)))
 
 
+def _lane_rule(given: dict[str, Any]) -> LaneRule:
+    """With --model alone, all of a trace is for that one, even if the trace names others."""
+    rule = lane_rule_of(given)
+    if given["trace"] is not None and given["model"] and rule.map is None:
+        rule = msgspec.structs.replace(rule, models=(given["model"],))
+    return rule
+
+
 def _refuse_what_would_be_ignored(given: dict[str, Any]) -> None:
     """An option that its kind of workload has no use for is a misunderstanding, not a detail."""
-    kinds = [name for name in ("rate", "process", "concurrency", "schedule_path") if given[name] is not None]
+    every = ("rate", "process", "trace", "concurrency", "schedule_path")
+    kinds = [name for name in every if given[name] is not None]
     if len(kinds) > 1:
         first, second = (f"--{name.removesuffix('_path')}" for name in kinds[:2])
         raise UsageError(f"{first} and {second} exclude each other: each is a whole workload")
     if given["schedule_path"] is not None and (given["duration"] is not None or given["seed"] is not None):
         raise UsageError("--duration and --seed draw a schedule, and --schedule replays one: leave them out")
+    _check_trace(given)
     if given["arrivals"] is not None and given["rate"] is None:
         raise UsageError(
             "--arrivals goes with --rate: a pattern's arrivals are Poisson, a closed loop has none"
@@ -277,6 +327,18 @@ def _refuse_what_would_be_ignored(given: dict[str, Any]) -> None:
         if given[name] is not None:
             option = "--len" if name == "length" else f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} shapes a pattern, and {kind} replays none: leave one of them out")
+
+
+def _check_trace(given: dict[str, Any]) -> None:
+    if given["trace"] is None:
+        for name, option in OF_A_TRACE.items():
+            if given[name] is not None:
+                raise UsageError(f"{option} goes with --trace")
+        return
+    if given["duration"] is not None:
+        raise UsageError("--duration is not for a trace: cut it with --from and --to")
+    if given["models"] and given["model"]:
+        raise UsageError("--models names whom the trace is for: leave --model out")
 
 
 def run_options(config: Config, workload: WorkloadOptions, given: dict[str, Any]) -> RunOptions:

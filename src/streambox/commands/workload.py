@@ -1,4 +1,4 @@
-"""``streambox workload generate|plot``."""
+"""``streambox workload generate|plot|import|fit``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from streambox.commands.traces import fit_trace, import_trace
 from streambox.errors import UsageError
 from streambox.workload.counts import read_counts, shape_counts, write_counts
 from streambox.workload.patterns import DEFAULT_UNITS, PATTERN_TYPES, generate
@@ -46,7 +47,11 @@ def _pattern_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def workload() -> None:
-    """Make and picture workload patterns: request counts per time unit."""
+    """Make and picture workload patterns, and make workloads of traces."""
+
+
+workload.add_command(import_trace)
+workload.add_command(fit_trace)
 
 
 @workload.command("generate")

@@ -123,6 +123,11 @@ def make_payloads(
     return _of_rows(target, model, seed, options, tls)
 
 
+def default_payloads(model: str) -> int:
+    """How many requests there are for *model* where no option says what to send."""
+    return len(make_payloads(Target("localhost", 80, DEFAULT_PATH), model, 0))
+
+
 def target_of(target: Target, model: str, options: PayloadOptions) -> Target:
     """Where *model* is asked: at the path given, else at the one that the protocol has for it."""
     if options.path is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -12,19 +12,29 @@ from streambox.errors import UsageError
 from streambox.workload.arrivals import Arrivals, arrivals_at_rate, arrivals_in_units
 from streambox.workload.counts import read_counts, shape_counts
 from streambox.workload.events import Events
+from streambox.workload.lanes import LaneRule, assign
 from streambox.workload.patterns import DEFAULT_UNITS, generate
 from streambox.workload.processes import parse_process
-from streambox.workload.schedule import Lane, Schedule, draw_payloads
+from streambox.workload.schedule import Schedule, draw_payloads
+from streambox.workload.traces import FORMATS, TraceOptions, read_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streambox.workload.lanes import Assigned
+    from streambox.workload.schedule import Int32s, Lane
+    from streambox.workload.traces.base import Progress
 
 _NS_PER_S: Final = 1_000_000_000
 
 
 class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One workload: a pattern by ``type``, file or folder, a constant ``rate_per_s``, or an arrival
-    ``process`` such as ``gamma:rate=100,cv=3``.
+    One workload: a pattern by ``type``, file or folder, a constant ``rate_per_s``, an arrival
+    ``process`` such as ``gamma:rate=100,cv=3``, or a ``trace``.
 
-    ``length``, ``gap_time`` and ``lap_time`` count time units of ``time_unit_ns``.
+    ``length``, ``gap_time`` and ``lap_time`` count time units of ``time_unit_ns``. ``lane_rule``
+    says for which models and tenants the functions of a trace are.
     """
 
     type: Literal["bursty", "periodic", "sporadic"] = "bursty"
@@ -37,28 +47,51 @@ class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     time_unit_ns: int = _NS_PER_S
     rate_per_s: float | None = None
     process: str | None = None
+    trace: TraceOptions | None = None
+    lane_rule: LaneRule = LaneRule()
     duration_ns: int = 30 * _NS_PER_S
     arrivals: Arrivals = "poisson"
     seed: int = 0
 
 
-def draw_schedule(options: WorkloadOptions, model: str, payloads: int) -> Schedule:
+def draw_schedule(
+    options: WorkloadOptions,
+    model: str,
+    payloads: int | Callable[[Lane], int],
+    progress: Progress | None = None,
+) -> Schedule:
     """
     The whole workload as one schedule; the same options draw the same one.
+
+    *payloads*: how many bodies there are, for all lanes or by lane. *progress* is told how far
+    a trace has been read.
 
     Raises UsageError for options or files that make no workload.
     """
     random = np.random.default_rng(options.seed)
-    events, recipe = draw_events(options, random)
+    events, recipe = draw_events(options, random, progress)
     if not len(events):
         raise UsageError("the workload has no request at all: raise --multiple, --len or --rate")
-    payload = draw_payloads(len(events), payloads, random)
-    recipe = {"model": model, "payloads": payloads, "numpy": np.__version__} | recipe
-    return Schedule.of_lane(events.instants_ns, payload, Lane(model), recipe)
+    rule = options.lane_rule
+    if options.trace is not None:
+        rule = rule.of(names_lanes=FORMATS[recipe["trace"]["format"]].names_lanes)
+        recipe["lane_rule"] = rule.recipe()
+    assigned = assign(events, rule, model)
+    counts = [payloads if isinstance(payloads, int) else payloads(lane) for lane in assigned.lanes]
+    payload = _draw_payloads(assigned, counts, random)
+    common = counts[0] if len(set(counts)) == 1 else counts
+    recipe = {"model": model, "payloads": common, "numpy": np.__version__} | recipe
+    if assigned.notes:
+        recipe["notes"] = [*recipe.get("notes", ()), *assigned.notes]
+    return Schedule(assigned.instants_ns, payload, assigned.lane, assigned.lanes, recipe)
 
 
-def draw_events(options: WorkloadOptions, random: np.random.Generator) -> tuple[Events, dict[str, Any]]:
+def draw_events(
+    options: WorkloadOptions, random: np.random.Generator, progress: Progress | None = None
+) -> tuple[Events, dict[str, Any]]:
     """The arrivals of a workload, and the options that drew them. Raises UsageError."""
+    if options.trace is not None:
+        return _read_events(options, options.trace, random, progress)
     if options.rate_per_s is not None:
         recipe = _recipe(options, "rate_per_s", "duration_ns", "arrivals", "seed")
         instants_ns = arrivals_at_rate(options.rate_per_s, options.duration_ns, options.arrivals, random)
@@ -72,6 +105,29 @@ def draw_events(options: WorkloadOptions, random: np.random.Generator) -> tuple[
     recipe |= _recipe(options, "gap_time", "lap_time", "time_unit_ns", "seed")
     recipe["duration_ns"] = duration_ns = len(counts) * options.time_unit_ns
     return Events.of(arrivals_in_units(counts, options.time_unit_ns, random), duration_ns), recipe
+
+
+def _read_events(
+    options: WorkloadOptions, given: TraceOptions, random: np.random.Generator, progress: Progress | None
+) -> tuple[Events, dict[str, Any]]:
+    trace = read_trace(given, random, progress)
+    facts = {"format": trace.format, "sha256": trace.sha256, "functions": len(trace.events.functions)}
+    facts |= {"rows": trace.rows, "skipped": trace.skipped}
+    recipe: dict[str, Any] = {"trace": msgspec.to_builtins(given) | facts}
+    recipe |= _recipe(options, "seed") | {"duration_ns": trace.events.duration_ns}
+    notes = [*trace.reasons, *trace.notes]
+    return trace.events, recipe | ({"notes": notes} if notes else {})
+
+
+def _draw_payloads(assigned: Assigned, counts: list[int], random: np.random.Generator) -> Int32s:
+    """Of each request's lane, one of as many bodies as it has."""
+    if len(set(counts)) == 1:
+        return draw_payloads(len(assigned.lane), counts[0], random)
+    payload = np.empty(len(assigned.lane), np.int32)
+    for lane, count in enumerate(counts):
+        there = assigned.lane == lane
+        payload[there] = draw_payloads(int(np.count_nonzero(there)), count, random)
+    return payload
 
 
 def _recipe(options: WorkloadOptions, *keys: str) -> dict[str, Any]:

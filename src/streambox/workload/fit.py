@@ -40,7 +40,6 @@ _FEWEST: Final = 3  # arrivals
 _FEWEST_PER_BIN: Final = 5  # on average
 _TICKS_PER_GAP: Final = 8  # with fewer, a clock shows counts and no gaps
 _UNLIKELY: Final = 0.01
-_F = 2
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -51,8 +50,9 @@ class Candidate(msgspec.Struct, frozen=True):
     their Kolmogorov–Smirnov distance from uniform, over ``gaps`` values; ``p_value`` is how
     often chance alone gives as much (asymptotic, and optimistic, because the parameters come
     from the same arrivals). ``lag1`` is the correlation of each with the next: a renewal
-    model has none. ``aic`` = 2 ``free`` − 2 ``log_likelihood``, smaller is better, compares
-    models: each likelihood is that of the same gaps.
+    model has none. ``bic`` = ``free`` ln ``gaps`` − 2 ``log_likelihood``, smaller is better,
+    compares models: each likelihood is that of the same gaps. (Akaike's 2 ``free`` in its place
+    would call every other Poisson process one whose rate moves in a few steps.)
     """
 
     model: str
@@ -65,8 +65,8 @@ class Candidate(msgspec.Struct, frozen=True):
     lag1: float
 
     @property
-    def aic(self) -> float:
-        return 2 * (self.free - self.log_likelihood)
+    def bic(self) -> float:
+        return self.free * math.log(self.gaps) - 2 * self.log_likelihood
 
     @property
     def name(self) -> str:
@@ -80,7 +80,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 class Fit(msgspec.Struct, frozen=True):
     """
-    The models that were tried, the best first (by AIC), and why others were left out.
+    The models that were tried, the best first (by BIC), and why others were left out.
 
     ``tick_ns`` is the trace's clock: the largest unit of which all its gaps are multiples.
     """
@@ -102,7 +102,7 @@ class Fit(msgspec.Struct, frozen=True):
         trace = f"{self.arrivals} arrivals in {self.duration_ns / NS_PER_S:g} s: {rate:.6g}/s"
         lines = [f"{trace}, CV of gaps {self.gap_cv:.3f}, clock {format_duration(self.tick_ns)}"]
         lines += [f"best: {_brief(self.best.process)}", "", _HEAD]
-        lines += [_row(each, self.best.aic) for each in self.candidates]
+        lines += [_row(each, self.best.bic) for each in self.candidates]
         lines += [f"left out: {model}: {reason}" for model, reason in self.left_out.items()]
         return lines + [f"note: {note}" for note in self._notes()]
 
@@ -144,10 +144,10 @@ def fit(
         random: Spreads each instant over its tick of the trace's clock, before which nothing
             is known; None: always the same. It matters where the clock is coarse.
 
-    Exponential, gamma and Weibull gaps by maximum likelihood, hyperexponential ones by the
-    mean and CV, the steps of ``nhpp`` with the bin width of Shimazaki and Shinomoto. Where
-    the clock has fewer than 8 ticks per mean gap only ``poisson`` and ``nhpp`` are tried.
-    Arrivals on an exact timetable are the process ``constant``, and no other is tried.
+    Exponential, gamma, Weibull and hyperexponential gaps by maximum likelihood, the steps of
+    ``nhpp`` with the bin width of Shimazaki and Shinomoto. Where the clock has fewer than 8 ticks
+    per mean gap only ``poisson`` and ``nhpp`` are tried. Arrivals on an exact timetable are the
+    process ``constant``, and no other is tried.
 
     Raises UsageError for an unknown model, instants that are not sorted within the
     duration, fewer than 3 arrivals, or all at one instant.
@@ -170,7 +170,7 @@ def fit(
             left_out[model] = str(error)
     if not candidates:
         raise UsageError("no model fits: " + "; ".join(left_out.values()))
-    candidates.sort(key=lambda each: each.aic)
+    candidates.sort(key=lambda each: each.bic)
     return Fit(len(instants_ns), duration_ns, tick_ns, trace.gaps.cv, tuple(candidates), left_out)
 
 
@@ -329,11 +329,11 @@ def _counts(trace: Trace, bins: int) -> Int64s:
 
 # ---- text ----------------------------------------------------------------------------------------
 
-_HEAD: Final = f"{'model':<17}{'ΔAIC':>12}{'KS D':>9}{'p':>9}{'lag 1':>8}  parameters"
+_HEAD: Final = f"{'model':<17}{'ΔBIC':>12}{'KS D':>9}{'p':>9}{'lag 1':>8}  parameters"
 
 
-def _row(each: Candidate, best_aic: float) -> str:
-    behind = each.aic - best_aic if each.aic != best_aic else 0.0
+def _row(each: Candidate, best_bic: float) -> str:
+    behind = each.bic - best_bic if each.bic != best_bic else 0.0
     figures = f"{behind:>12.1f}{each.ks:>9.4f}{each.p_value:>9.2g}{each.lag1:>8.3f}"
     return f"{each.model:<17}{figures}  {_brief(each.process)}"
 

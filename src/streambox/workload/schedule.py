@@ -35,6 +35,19 @@ class Lane(NamedTuple):
         return f"{self.model}/{self.tenant}" if self.tenant else self.model
 
 
+def lane_text(lane: Lane) -> str:
+    """``MODEL`` or ``MODEL/TENANT``, of which ``parse_lane`` makes the same *lane*."""
+    return f"{lane.model}/{lane.tenant}" if lane.tenant or "/" in lane.model else lane.model
+
+
+def parse_lane(text: str, model: str = "") -> Lane:
+    """What stands behind the last slash is the tenant. *model* is for whom none is named."""
+    if "/" not in text:
+        return Lane(text or model)
+    named, _, tenant = text.rpartition("/")
+    return Lane(named or model, tenant)
+
+
 class Schedule(msgspec.Struct, frozen=True):
     """
     Request i goes out at ``intended_ns[i]``, sorted, from the start of the run, for ``lanes[lane[i]]``.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
 from streambox.commands.load import load, run_options, workload_options
+from streambox.commands.trace_options import OF_A_TRACE, lane_options, reading_options
 from streambox.config import Config, LoadGeneratorSection, load_config
 from streambox.errors import UsageError
 from streambox.loadgen.payload import Target
 from streambox.loadgen.plan import WorkloadOptions
+from streambox.workload.lanes import LaneRule
+from streambox.workload.traces import TraceOptions
 
 SECOND = 1_000_000_000
 DEFAULTS = WorkloadOptions()
@@ -153,3 +157,72 @@ def test_a_time_out_of_nothing_is_refused(tmp_path):
 def test_one_run_has_one_workload(arguments, reason):
     with pytest.raises(UsageError, match=reason):
         workload_of({}, *arguments)
+
+
+# ---- traces --------------------------------------------------------------------------------------
+
+
+def test_everything_said_of_a_trace_reaches_it():
+    options = workload_of(
+        {},
+        *("--trace", "t.csv", "--format", "huawei", "--on-bad-row", "skip", "--failures", "drop"),
+        *("--unit", "1m", "--from", "1h", "--to", "2h", "--thin", 0.5),
+        *("--map", "top-k:2", "--models", "a, b", "--tenants", "x,y", "--seed", 3),
+    )
+    assert options.trace == TraceOptions(
+        path="t.csv",
+        format="huawei",
+        on_bad_row="skip",
+        failures="drop",
+        unit_ns=60 * SECOND,
+        from_ns=3600 * SECOND,
+        to_ns=7200 * SECOND,
+        thin=0.5,
+    )
+    assert options.lane_rule == LaneRule(map="top-k:2", models=("a", "b"), tenants=("x", "y"))
+    assert options.seed == 3
+
+
+def test_a_trace_for_one_model_is_for_that_one():
+    assert workload_of({}, "--trace", "t").lane_rule == LaneRule()
+    assert workload_of({}, "--trace", "t", "--model", "m").lane_rule == LaneRule(models=("m",))
+    assert workload_of({}, "--trace", "t", "--model", "m", "--map", "own").lane_rule == LaneRule(map="own")
+    assert workload_of({}, "--rate", 5, "--model", "m").lane_rule == LaneRule()
+
+
+def test_what_is_said_of_no_trace_is_refused():
+    """All options that say how a trace is read, whichever there are."""
+    added = [parameter for parameter in load.params if parameter.name in OF_A_TRACE]
+    assert {parameter.opts[0] for parameter in added} == set(OF_A_TRACE.values())
+
+    @reading_options
+    @lane_options
+    def bare() -> None: ...
+
+    assert {parameter.name for parameter in bare.__click_params__} == set(OF_A_TRACE)
+    examples = {"--format": "jsonl", "--on-bad-row": "skip", "--failures": "drop", "--unit": "1s"}
+    examples |= {"--from": "1s", "--to": "1s", "--thin": "0.5"}
+    for option in OF_A_TRACE.values():
+        with pytest.raises(UsageError, match=f"{option} goes with --trace"):
+            workload_of({}, "--rate", 5, option, examples.get(option, "own"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--trace", "t", "--rate", 5), "--rate and --trace exclude each other"),
+        (("--trace", "t", "--schedule", "x"), "--trace and --schedule exclude each other"),
+        (("--trace", "t", "--type", "bursty"), "--type shapes a pattern, and --trace replays none"),
+        (("--trace", "t", "--duration", "5s"), "--duration is not for a trace: cut it with --from and --to"),
+        (("--trace", "t", "--model", "a", "--models", "b"), "leave --model out"),
+        (("--trace", "t", "--arrivals", "poisson"), "--arrivals goes with --rate"),
+    ],
+)
+def test_a_trace_is_a_whole_workload(arguments, reason):
+    with pytest.raises(UsageError, match=reason):
+        workload_of({}, *arguments)
+
+
+def test_an_empty_name_among_names_is_refused():
+    with pytest.raises(click.BadParameter, match="has an empty name in it"):
+        given("--models", "a,,b")

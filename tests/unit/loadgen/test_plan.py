@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
+import msgspec
 import numpy as np
 import pytest
 
 from streambox.errors import UsageError
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.workload import generate
+from streambox.workload.lanes import LaneRule
+from streambox.workload.schedule import Lane
+from streambox.workload.traces import TraceOptions
 
 SECOND = 1_000_000_000
 
@@ -77,3 +84,84 @@ def test_len_past_the_end_of_a_file_is_refused(tmp_path):
 def test_a_workload_without_one_request_is_refused():
     with pytest.raises(UsageError, match="no request at all"):
         schedule_of(multiple=0.0)
+
+
+# ---- traces --------------------------------------------------------------------------------------
+
+CALLS = "app,func,end_timestamp,duration\n" + "".join(
+    f"a,{'fgh'[number % 5 % 3]},{number}.5,0.25\n" for number in range(50)
+)
+
+
+@pytest.fixture
+def trace(tmp_path):
+    path = tmp_path / "calls.csv"
+    path.write_text(CALLS)
+    return TraceOptions(path=str(path))
+
+
+def test_a_trace_is_replayed_for_the_one_model(trace):
+    schedule = schedule_of(trace=trace)
+    assert schedule.intended_ns.tolist() == [number * SECOND for number in range(50)]
+    assert schedule.lanes == (Lane("digits"),)
+    assert schedule.payload.max() < 450
+    assert schedule.duration_ns == 49 * SECOND + 1
+
+
+def test_the_functions_of_a_trace_become_lanes_by_a_rule(trace):
+    rule = LaneRule(map="top-k:2", models=("a", "b"), tenants=("t",))
+    schedule = schedule_of(trace=trace, lane_rule=rule)
+    assert schedule.lanes == (Lane("a", "t"), Lane("b", "t"))
+    assert np.bincount(schedule.lane).tolist() == [20, 20]  # f and g; h, called ten times, is dropped
+    assert schedule.recipe["notes"][-1] == "dropped: 10 requests of 1 functions"
+
+
+def test_the_recipe_of_a_trace_says_which_file_and_how_it_was_read(trace):
+    recipe = schedule_of(trace=trace, seed=4, lane_rule=LaneRule(map="hash", models=("a", "b"))).recipe
+    assert recipe["trace"]["path"] == trace.path
+    assert recipe["trace"]["sha256"] == hashlib.sha256(CALLS.encode()).hexdigest()
+    assert recipe["trace"]["format"] == "azure-functions-2021"
+    assert (recipe["trace"]["rows"], recipe["trace"]["functions"]) == (50, 3)
+    assert recipe["lane_rule"] == {"map": "hash", "models": ["a", "b"], "tenants": []}
+    assert recipe["seed"] == 4
+
+
+def test_the_recipe_of_a_trace_draws_the_same_schedule_again(tmp_path):
+    (tmp_path / "counts.csv").write_text("day,time,0,1,2\n0,0,40,10,3\n0,60,2,20,5\n")
+    given = TraceOptions(path=str(tmp_path / "counts.csv"), thin=0.5, from_ns=SECOND)
+    first = schedule_of(trace=given, seed=3, lane_rule=LaneRule(map="top-k:2"))
+    recipe = json.loads(json.dumps(first.recipe))
+    options = WorkloadOptions(
+        trace=msgspec.convert(recipe["trace"], TraceOptions),
+        lane_rule=msgspec.convert(recipe["lane_rule"], LaneRule),
+        seed=recipe["seed"],
+    )
+    assert draw_schedule(options, recipe["model"], recipe["payloads"]).sha256 == first.sha256
+
+
+def test_each_lane_draws_from_as_many_payloads_as_it_has(trace):
+    rule = LaneRule(map="top-k:2+rest", models=("a", "b", "c"))
+    sizes = {"a": 1, "b": 2, "c": 1000}
+    schedule = draw_schedule(
+        WorkloadOptions(trace=trace, lane_rule=rule), "digits", lambda lane: sizes[lane.model]
+    )
+    highest = [int(schedule.payload[schedule.lane == lane].max()) for lane in range(3)]
+    assert highest[:2] == [0, 1]
+    assert highest[2] > 2
+    assert schedule.recipe["payloads"] == [1, 2, 1000]
+
+
+def test_a_trace_that_names_models_is_for_them_unless_one_is_given(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"t": 0.5, "model": "a", "tenant": "x"}\n{"t": 1}\n')
+    own = schedule_of(trace=TraceOptions(path=str(tmp_path / "t.jsonl")))
+    assert own.lanes == (Lane("a", "x"), Lane("digits"))
+    assert own.intended_ns.tolist() == [SECOND // 2, SECOND]
+    one = schedule_of(trace=TraceOptions(path=str(tmp_path / "t.jsonl")), lane_rule=LaneRule(models=("b",)))
+    assert one.lanes == (Lane("b"),)
+
+
+def test_a_schedule_drawn_from_counts_is_the_seeds_own(tmp_path):
+    (tmp_path / "p.txt").write_text("5 0 9")
+    given = TraceOptions(path=str(tmp_path / "p.txt"))
+    first, again, other = (schedule_of(trace=given, seed=seed) for seed in (1, 1, 2))
+    assert first.sha256 == again.sha256 != other.sha256

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streambox.errors import UsageError
-from streambox.workload.arrivals import MOST_REQUESTS, arrivals_at_rate, arrivals_in_units
+from streambox.workload.arrivals import (
+    MOST_REQUESTS,
+    arrivals_at_rate,
+    arrivals_in_cells,
+    arrivals_in_units,
+)
 
 SECOND = 1_000_000_000
 
@@ -116,3 +123,47 @@ def test_a_time_unit_that_no_clock_can_count_is_refused(unit_ns):
 def test_counts_beyond_what_the_machine_can_add_up_are_refused():
     with pytest.raises(UsageError, match="scale it down"):
         arrivals_in_units([2**62, 2**62, 2**62, 2**62], SECOND, rng())
+
+
+# ---- counts by who called ------------------------------------------------------------------------
+
+
+def cells(rows, unit_ns=SECOND, seed=0):
+    starts, counts, labels = (np.array(column) for column in zip(*rows, strict=True))
+    return arrivals_in_cells(
+        starts.astype(np.int64),
+        counts.astype(np.int64),
+        labels.astype(np.int32),
+        unit_ns,
+        np.random.default_rng(seed),
+    )
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 50), st.integers(0, 3)), max_size=40).filter(len),
+    st.integers(1, 200),
+)
+def test_cells_in_any_order_give_as_many_sorted_arrivals_as_they_count(rows, block):
+    rows = [(unit * SECOND, count, label) for unit, count, label in rows]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streambox.workload.arrivals._BLOCK", block)  # however it is cut into parts
+        instants, labels = cells(rows)
+    assert (np.diff(instants) >= 0).all()
+    found = Counter(zip((instants // SECOND * SECOND).tolist(), labels.tolist(), strict=True))
+    expected = Counter()
+    for start, count, label in rows:
+        expected[start, label] += count
+    assert found == +expected
+
+
+def test_arrivals_in_a_cell_are_uniform_in_it_whoever_calls():
+    instants, labels = cells([(0, 20_000, 0), (0, 20_000, 1), (SECOND, 5, 0)])
+    for label in range(2):
+        inside = instants[(labels == label) & (instants < SECOND)] / SECOND
+        steps = np.arange(len(inside)) / len(inside)
+        assert np.abs(inside - steps).max() < 2 / np.sqrt(len(inside))  # Kolmogorov, p about 1e-3
+
+
+def test_more_in_cells_than_can_be_replayed_is_refused_before_it_is_drawn():
+    with pytest.raises(UsageError, match="the most is"):
+        cells([(0, 10**12, 0)])

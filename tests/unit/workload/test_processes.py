@@ -13,6 +13,7 @@ import pytest
 
 from streambox.errors import UsageError
 from streambox.workload.processes import PROCESSES, format_process, make_process, parse_process
+from streambox.workload.processes.rate_curves import DAYS, HOURS
 
 SECOND = 1_000_000_000
 REPLICATIONS = 40
@@ -26,7 +27,13 @@ STATIONARY = [
     ("hyperexponential:rate=50/s,cv=3", 400, "two kinds of gaps"),
     ("hawkes:mu=10,alpha=0.5,beta=1", 600, "arrivals that bring arrivals"),
     ("onoff:on=100/s,on_time=1s,off_time=1s", 600, "exponential on and off times"),
-    ("sine:mean=50,amplitude=30,period=10s", 400, "whole periods of a sine"),
+    ("weibull:rate=50,shape=2", 200, "regular gaps, by their shape"),
+    ("mmpp2:rate1=90,rate2=10,switch12=0.5,switch21=1", 600, "a rate that jumps between two"),
+    ("onoff:on=90,off=10,on_time=2s,off_time=1s", 600, "the same, by how long it stays"),
+    ("onoff:on=100,on_time=1s,off_time=0.5s,times=constant", 600, "a square wave"),
+    ("onoff:on=100,off=20,on_time=1.1s,off_time=0.6s,times=constant", 600, "one that is never silent"),
+    # Windows of 1 and 5 s begin equally often at 8 places of this period.
+    ("sine:mean=50,amplitude=30,period=8s", 400, "whole periods of a sine"),
 ]
 
 
@@ -63,26 +70,76 @@ def test_rate_variation_and_dispersion_are_the_formulas(text, seconds, why):
             assert_mean([((count - mean) ** 2).mean() / mean for count in counts], idc, 0.03)
 
 
-VARYING = [
-    ("ramp:from=10,to=90", 100, [30, 70]),
-    ("steps:levels=10/s:50s+90/s:50s", 100, [10, 90]),
-    ("spike:base=10,spike=100,at=50s,width=50s", 100, [10, 100]),
+# ---- rates that vary -----------------------------------------------------------------------------
+
+
+def linear_between(times, rates):
+    """Λ of a rate that is linear between *times*."""
+    fine = np.linspace(0, times[-1], 200_001)
+    middle = np.interp((fine[1:] + fine[:-1]) / 2, times, rates)
+    sums = np.concatenate(([0], np.cumsum(middle * np.diff(fine))))
+    return lambda t: np.interp(t, fine, sums)
+
+
+def week(t):
+    levels = np.outer(DAYS, HOURS).ravel()
+    shape = linear_between(np.arange(169) * 0.6, [*levels, levels[0]])
+    return 40 * shape(t) / levels.mean()
+
+
+def day(t):
+    shape = linear_between(np.arange(73) * 100 / 24, [*HOURS * 3, HOURS[0]])
+    return 40 * (shape(t + 25) - shape(25)) / np.mean(HOURS)
+
+
+def spike(t):
+    later = np.maximum(t - 50, 0)
+    return 10 * t + 90 * np.clip(t - 40, 0, 10) + 90 * 5 * (1 - np.exp(-later / 5))
+
+
+CURVES = [
+    ("ramp:from=10,to=90", lambda t: 10 * t + 0.4 * t**2),
+    (
+        "ramp:from=90,to=10,over=50s",
+        lambda t: 90 * t - 0.8 * np.minimum(t, 50) ** 2 - 80 * np.maximum(t - 50, 0),
+    ),
+    ("steps:levels=10/s:50s+90/s:10s+0:20s", lambda t: 10 * np.minimum(t, 50) + 90 * np.clip(t - 50, 0, 10)),
+    ("spike:base=10,spike=100,at=40s,width=10s,decay=5s", spike),
+    ("spike:base=10,spike=100,at=40s,width=20s", lambda t: 10 * t + 90 * np.clip(t - 40, 0, 20)),
+    (
+        "sine:mean=50,amplitude=50,period=30s",
+        lambda t: 50 * t + 50 * 30 / (2 * np.pi) * (1 - np.cos(2 * np.pi * t / 30)),
+    ),
+    ("diurnal:rate=40,start=25s,day=100s", day),
+    ("weekly:rate=40,day=14.4s", week),
 ]
 
 
-@pytest.mark.parametrize(("text", "seconds", "halves"), VARYING, ids=[row[0] for row in VARYING])
-def test_a_rate_that_varies_is_followed(text, seconds, halves):
-    try:
-        drawn = draws(text, seconds)
-    except UsageError as error:  # pragma: no cover - says how the parameters are called
-        pytest.fail(str(error))
-    middle = seconds * SECOND // 2
-    for half, rate in enumerate(halves):
-        counts = [int(((instants >= middle) == bool(half)).sum()) for instants in drawn]
-        assert_mean([count / (seconds / 2) for count in counts], rate, 0.01)
+@pytest.mark.parametrize(("text", "expected"), CURVES, ids=[row[0] for row in CURVES])
+def test_where_the_rate_varies_the_counts_of_windows_are_poisson_with_its_mean(text, expected):
+    """Mean Λ(b) − Λ(a), and index of dispersion 1, in every window."""
+    seconds, window_s = 100, 5
+    drawn = np.array([np.bincount(i // (window_s * SECOND), minlength=20) for i in draws(text, seconds)])
+    means = np.diff(expected(np.arange(0, seconds + 1, window_s)))
+    total = parse_process(text).mean_rate_per_s(seconds * SECOND) * seconds
+    assert total == pytest.approx(means.sum(), rel=1e-4)
+    for window, mean in zip(drawn.T, means, strict=True):
+        assert window.mean() == pytest.approx(mean, abs=5 * np.sqrt(mean / REPLICATIONS) + 1e-3 * mean + 1e-9)
+    some = means > 1e-6
+    squares = (drawn[:, some] - means[some]) ** 2 / means[some]
+    assert_mean(squares.mean(axis=1), 1, 0.01)
 
 
-ALL = [row[0] for row in STATIONARY] + [row[0] for row in VARYING]
+@pytest.mark.parametrize(("text", "expected"), CURVES, ids=[row[0] for row in CURVES])
+def test_on_the_axis_of_expected_counts_gaps_are_exponential(text, expected):
+    """The time-rescaling theorem: mean 1, CV 1, and no relation between neighbours."""
+    gaps = [np.diff(expected(instants / SECOND)) for instants in draws(text, 100)]
+    assert_mean([gap.mean() for gap in gaps], 1, 0.01)
+    assert_mean([gap.std() / gap.mean() for gap in gaps], 1, 0.01)
+    assert_mean([np.corrcoef(gap[1:], gap[:-1])[0, 1] for gap in gaps], 0, 0)
+
+
+ALL = [row[0] for row in STATIONARY] + [row[0] for row in CURVES]
 
 
 @pytest.mark.parametrize("text", ALL)
@@ -145,9 +202,10 @@ def test_every_process_says_what_it_is():
 
 
 @pytest.mark.parametrize(("text", "period_s"), [("diurnal:rate=20", 86400), ("weekly:rate=20", 7 * 86400)])
-def test_a_day_and_a_week_have_their_mean_and_their_shape(text, period_s):
-    process = parse_process(text)
-    instants = process.arrivals(period_s * SECOND, np.random.default_rng(3))
-    assert len(instants) / period_s == pytest.approx(20, rel=0.01)
-    hours = np.bincount(instants // (3600 * SECOND), minlength=period_s // 3600)
-    assert hours.max() > 1.3 * hours.min()
+def test_a_day_and_a_week_of_full_length_have_their_mean(text, period_s):
+    instants = parse_process(text).arrivals(period_s * SECOND, np.random.default_rng(3))
+    assert len(instants) / period_s == pytest.approx(20, abs=5 * np.sqrt(20 / period_s))
+
+
+def test_every_process_is_compared_with_its_formulas():
+    assert {text.partition(":")[0] for text in ALL} == set(PROCESSES)
