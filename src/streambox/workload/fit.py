@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streambox.workload.events import Int64s
-    from streambox.workload.processes.registry import Parameter
+    from streambox.workload.parameters import Parameter
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
