@@ -182,6 +182,17 @@ def make_payloads(
     )
 
 
+def count_payloads(model: str, dataset: str | None) -> int:
+    """How many requests ``make_payloads`` makes, without asking a server or a model. Raises UsageError."""
+    if dataset is not None:
+        return len(read_dataset(Path(dataset)))
+    if model == "digits":
+        from streambox.models.digits import heldout
+
+        return len(heldout()[0])
+    return _REFERENCE_VECTORS
+
+
 def _default_rows(model: str, seed: int) -> Dataset:
     if model == "digits":
         from streambox.models.digits import heldout

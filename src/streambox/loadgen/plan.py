@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -15,6 +15,10 @@ from streambox.workload.events import Events
 from streambox.workload.patterns import DEFAULT_UNITS, generate
 from streambox.workload.processes import parse_process
 from streambox.workload.schedule import Lane, Schedule, draw_payloads
+from streambox.workload.transforms import apply_all, parse_transforms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _NS_PER_S: Final = 1_000_000_000
 
@@ -24,7 +28,8 @@ class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     One workload: a pattern by ``type``, file or folder, a constant ``rate_per_s``, or an arrival
     ``process`` such as ``gamma:rate=100,cv=3``.
 
-    ``length``, ``gap_time`` and ``lap_time`` count time units of ``time_unit_ns``.
+    ``length``, ``gap_time`` and ``lap_time`` count time units of ``time_unit_ns``. ``transforms``
+    (see ``workload.transforms``) change what was drawn, in their order.
     """
 
     type: Literal["bursty", "periodic", "sporadic"] = "bursty"
@@ -40,6 +45,7 @@ class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     duration_ns: int = 30 * _NS_PER_S
     arrivals: Arrivals = "poisson"
     seed: int = 0
+    transforms: tuple[str, ...] = ()
 
 
 def draw_schedule(options: WorkloadOptions, model: str, payloads: int) -> Schedule:
@@ -51,14 +57,41 @@ def draw_schedule(options: WorkloadOptions, model: str, payloads: int) -> Schedu
     random = np.random.default_rng(options.seed)
     events, recipe = draw_events(options, random)
     if not len(events):
-        raise UsageError("the workload has no request at all: raise --multiple, --len or --rate")
+        hint = ", or transform it less" if options.transforms else ""
+        raise UsageError(f"the workload has no request at all: raise --multiple, --len or --rate{hint}")
     payload = draw_payloads(len(events), payloads, random)
     recipe = {"model": model, "payloads": payloads, "numpy": np.__version__} | recipe
     return Schedule.of_lane(events.instants_ns, payload, Lane(model), recipe)
 
 
 def draw_events(options: WorkloadOptions, random: np.random.Generator) -> tuple[Events, dict[str, Any]]:
-    """The arrivals of a workload, and the options that drew them. Raises UsageError."""
+    """The arrivals of a workload, transformed, and what it takes to draw them. Raises UsageError."""
+    events, recipe = _draw_source(options, random)
+    return transformed(events, recipe, options.transforms, random)
+
+
+def transformed(
+    events: Events, recipe: dict[str, Any], texts: Sequence[str], random: np.random.Generator
+) -> tuple[Events, dict[str, Any]]:
+    """
+    *events* after the transforms that *texts* name, and *recipe* with these.
+
+    Its ``fidelity`` says what each of them kept, a line each; its ``duration_ns`` becomes that of
+    what comes out, and ``source_duration_ns`` says what went in. Raises UsageError.
+    """
+    if not texts:
+        return events, recipe
+    after, reports = apply_all(events, parse_transforms(texts), random)
+    changes = {
+        "transforms": [report.transform for report in reports],
+        "fidelity": [report.describe() for report in reports],
+        "source_duration_ns": events.duration_ns,
+        "duration_ns": after.duration_ns,
+    }
+    return after, recipe | changes
+
+
+def _draw_source(options: WorkloadOptions, random: np.random.Generator) -> tuple[Events, dict[str, Any]]:
     if options.rate_per_s is not None:
         recipe = _recipe(options, "rate_per_s", "duration_ns", "arrivals", "seed")
         instants_ns = arrivals_at_rate(options.rate_per_s, options.duration_ns, options.arrivals, random)

@@ -67,6 +67,8 @@ def run_load(
         schedule = _closed_schedule(workload, model, len(payloads))
     else:
         schedule = draw_schedule(workload, model, len(payloads))
+        for line in () if quiet else schedule.recipe.get("fidelity", ()):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     mode = CLOSED_LOOP if closed else OPEN_LOOP
     duration_ns = options.duration_ns if closed else schedule.duration_ns
     if duration_ns <= options.warm_up_ns + options.cool_down_ns:

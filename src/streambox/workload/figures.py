@@ -119,7 +119,7 @@ def dispersion_curve(events: Events, taus_s: tuple[float, ...]) -> tuple[tuple[f
     curve = []
     for tau_s in taus_s:
         tau_ns = round(tau_s * NS_PER_S)
-        if FEWEST_WINDOWS <= events.duration_ns // max(1, tau_ns) <= _MOST_WINDOWS:
+        if tau_ns and FEWEST_WINDOWS <= events.duration_ns // tau_ns <= _MOST_WINDOWS:
             value = index_of_dispersion(whole_counts(events, tau_ns), 1)
             if value is not None:
                 curve.append((tau_s, value))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import json
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streambox.errors import UsageError
 from streambox.workload.arrivals import NS_PER_S, arrivals_in_units
 from streambox.workload.counts import read_counts
 from streambox.workload.events import Events
-from streambox.workload.schedule import Schedule
+from streambox.workload.schedule import Lane, Schedule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,9 +26,27 @@ def read_source(path: Path, random: np.random.Generator) -> Events:
     *random* draws the instants of a pattern. Raises UsageError.
     """
     if is_schedule(path):
-        return events_of(Schedule.from_parquet(path), path)
+        return _events_of(Schedule.from_parquet(path), path)
     counts = read_counts(path)
     return Events.of(arrivals_in_units(counts, NS_PER_S, random), len(counts) * NS_PER_S)
+
+
+class Provenance(NamedTuple):
+    """What a schedule file says of itself: its lanes, and the recipe that drew it."""
+
+    lanes: tuple[Lane, ...]
+    recipe: dict[str, Any]
+
+
+def provenance(path: Path) -> Provenance | None:
+    """Of a file that ``read_source`` has read; None: it is no schedule."""
+    if not is_schedule(path):
+        return None
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_schema(path).metadata
+    lanes = tuple(Lane(*pair) for pair in json.loads(metadata[b"streambox.lanes"]))
+    return Provenance(lanes, json.loads(metadata[b"streambox.recipe"]))
 
 
 def is_schedule(path: Path) -> bool:
@@ -39,7 +58,7 @@ def is_schedule(path: Path) -> bool:
         return False
 
 
-def events_of(schedule: Schedule, path: Path) -> Events:
+def _events_of(schedule: Schedule, path: Path) -> Events:
     """What *schedule*, from *path*, sends when, and for which of its lanes."""
     if not len(schedule) and len(schedule.payload):
         raise UsageError(f"{path}: the schedule of a closed loop has no instants")

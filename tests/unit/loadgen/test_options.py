@@ -148,8 +148,23 @@ def test_a_time_out_of_nothing_is_refused(tmp_path):
         (("--schedule", "x", "--duration", "5s"), "--duration"),
         (("--process", "poisson:rate=1", "--len", 5), "--len shapes a pattern, and --process replays none"),
         (("--process", "poisson:rate=1", "--arrivals", "poisson"), "--arrivals goes with --rate"),
+        (("--concurrency", 2, "--transform", "thin:0.5"), "a closed loop has none"),
+        (("--schedule", "x", "--transform", "thin:0.5"), "workload draw FILE --transform"),
     ],
 )
 def test_one_run_has_one_workload(arguments, reason):
     with pytest.raises(UsageError, match=reason):
         workload_of({}, *arguments)
+
+
+@pytest.mark.parametrize(
+    "source", [(), ("--rate", 5), ("--process", "poisson:rate=1"), ("--workload-file", "x")]
+)
+def test_transforms_are_taken_in_their_order_for_every_source(source):
+    options = workload_of({}, *source, "--transform", "len:10s", "--transform", "scale:2")
+    assert options.transforms == ("len:10s", "scale:2")
+
+
+def test_a_transform_that_cannot_be_read_is_refused_before_anything_is_done():
+    with pytest.raises(UsageError, match="no transform 'scael': did you mean scale"):
+        workload_of({}, "--transform", "scael:2")

@@ -13,6 +13,7 @@ from streambox.loadgen.payload import (
     PayloadSet,
     Target,
     checked_header,
+    count_payloads,
     make_payloads,
     parse_url,
     predict_digits,
@@ -158,3 +159,10 @@ def test_the_reference_api_takes_one_input(tmp_path):
     np.savez(tmp_path / "d.npz", a=np.zeros((3, 2)), b=np.zeros((3, 2)))
     with pytest.raises(UsageError, match="takes one input"):
         make_payloads(TARGET, "m", 0, PayloadOptions(dataset=str(tmp_path / "d.npz")))
+
+
+@pytest.mark.parametrize("model", ["digits", "resnet50"])
+def test_payloads_can_be_counted_without_making_them(tmp_path, model):
+    assert count_payloads(model, None) == len(make_payloads(TARGET, model, 0))
+    np.savez(tmp_path / "d.npz", x=np.zeros((7, 4)))
+    assert count_payloads(model, str(tmp_path / "d.npz")) == 7
