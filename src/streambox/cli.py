@@ -16,7 +16,7 @@ from streambox.errors import StreamBoxError, UsageError
 _COMMANDS: Final = {
     "serve": "Take requests over HTTP, batch them, answer each caller.",
     "load": "Replay a workload against a server, open-loop, and report.",
-    "workload": "Make and picture workloads; import traces, and fit processes to them.",
+    "workload": "Make, picture and change workloads; import traces, and fit processes to them.",
     "config": "Check and show the configuration.",
     "demo": "Serve the digits model, load it for half a minute, report.",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import signal
 import socket
@@ -882,6 +883,42 @@ def test_a_schedule_of_several_models_and_tenants_is_replayed_each_with_its_own_
         assert (body["model"], tuple(body["data"]["vector"])) == (asked.model, asked.vector)
     assert pq.read_table(tmp_path / "outcomes.parquet")["lane"].to_pylist() == lane.tolist()
     assert json.loads((tmp_path / "summary.json").read_text())["ok"] == 60
+
+
+def test_a_drawn_schedule_is_replayed_as_it_was_drawn(tmp_path, monkeypatch, capsys):
+    """`workload draw`, then `load --schedule`: the hash in the file is the hash in the summary."""
+    path, out = tmp_path / "drawn.parquet", tmp_path / "run"
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["streambox", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 0
+
+    transforms = ("--transform", "scale:3", "--transform", "warp:4")
+    call("workload", "draw", "--rate", 100, "--duration", "1s", *transforms, "--out", path)
+    with TinyServer() as server:
+        call(
+            "load", "--url", server.target.url, "--schedule", path, "--quiet", "--allow-invalid", "--out", out
+        )
+    drawn, replayed = (Schedule.from_parquet(file) for file in (path, out / "schedule.parquet"))
+    assert (
+        drawn.sha256 == replayed.sha256 == json.loads((out / "summary.json").read_text())["schedule_sha256"]
+    )
+    assert drawn.recipe == replayed.recipe
+    assert len(server.asked) == len(drawn) > 200
+    assert drawn.sha256 in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_transforms_kept_is_told_before_the_run_unless_it_is_to_be_quiet(quiet):
+    console = Console(record=True, width=60, file=io.StringIO())
+    workload = WorkloadOptions(rate_per_s=100, duration_ns=SECOND // 5, transforms=("scale:2", "warp:2"))
+    with TinyServer() as server:
+        finished = run_load(workload, RunOptions(target=server.target), "digits", console, quiet=quiet)
+    told = [line for line in console.export_text().splitlines() if line.startswith(("scale:2: ", "warp:2: "))]
+    assert told == ([] if quiet else finished.schedule.recipe["fidelity"])
+    assert finished.schedule.duration_ns == SECOND // 10
 
 
 def test_an_arrival_process_is_replayed():

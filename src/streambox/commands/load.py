@@ -35,6 +35,7 @@ from streambox.loadgen.slo import parse_objective
 from streambox.loadgen.spool import recover as read_remains
 from streambox.loadgen.table import summary_table
 from streambox.workload.schedule import Schedule
+from streambox.workload.transforms import parse_transforms
 
 if TYPE_CHECKING:
     from streambox.config import Config, LoadGeneratorSection
@@ -70,6 +71,12 @@ _OF_A_PATTERN: Final = (
 @click.option("--duration", type=DURATION, help="How long, with --rate or --concurrency.  [30s]")
 @click.option("--arrivals", type=click.Choice(["poisson", "constant"]), help="With --rate.  [poisson]")
 @click.option("--process", help="Arrival process, such as gamma:rate=100,cv=3; see docs/workloads.md.")
+@click.option(
+    "--transform",
+    "transforms",
+    multiple=True,
+    help="Change what was drawn: scale:2, warp:10, cv:3, …; see docs/workloads.md. Repeatable, in order.",
+)
 @click.option(
     "--schedule", "schedule_path", type=click.Path(path_type=Path), help="Replay this schedule.parquet."
 )
@@ -290,7 +297,9 @@ def workload_options(section: LoadGeneratorSection, given: dict[str, Any]) -> Wo
         "lane_rule": _lane_rule(given),
         "duration_ns": given["duration"],
         "arrivals": given["arrivals"],
+        "transforms": given["transforms"],
     }
+    parse_transforms(given["transforms"])  # before anything else is done
     return WorkloadOptions(**(_given(configured) | _given(command_line)))
 
 
@@ -312,6 +321,12 @@ def _refuse_what_would_be_ignored(given: dict[str, Any]) -> None:
     if given["schedule_path"] is not None and (given["duration"] is not None or given["seed"] is not None):
         raise UsageError("--duration and --seed draw a schedule, and --schedule replays one: leave them out")
     _check_trace(given)
+    if given["transforms"] and given["concurrency"] is not None:
+        raise UsageError("--transform changes a schedule, and a closed loop has none: leave it out")
+    if given["transforms"] and given["schedule_path"] is not None:
+        raise UsageError(
+            "--schedule replays what is in the file: `streambox workload draw FILE --transform …` changes it"
+        )
     if given["arrivals"] is not None and given["rate"] is None:
         raise UsageError(
             "--arrivals goes with --rate: a pattern's arrivals are Poisson, a closed loop has none"

@@ -23,7 +23,7 @@ from streambox.commands.trace_options import (
     trace_of,
 )
 from streambox.errors import RunFailed, UsageError
-from streambox.loadgen.payload import default_payloads
+from streambox.loadgen.payload import count_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.workload.events import Events
 from streambox.workload.fit import MODELS, fit
@@ -58,7 +58,7 @@ def import_trace(trace: str, out: Path, payloads: int | None, seed: int, **given
     its first lines. All its functions become one model, unless --map says otherwise.
     """
     options = WorkloadOptions(trace=trace_of(trace, given), lane_rule=lane_rule_of(given), seed=seed)
-    bodies = payloads or (lambda lane: default_payloads(lane.model))
+    bodies = payloads or (lambda lane: count_payloads(lane.model))
     with _written_whole(out, Path(trace)) as part:
         with reading(Console(stderr=True), trace) as progress:
             schedule = draw_schedule(options, DEFAULT_MODEL, bodies, progress)

@@ -1,4 +1,4 @@
-"""``streambox workload generate|plot|import|fit``."""
+"""``streambox workload generate|plot``; ``import|fit`` are in ``traces``, ``inspect|draw`` in ``source``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from streambox.commands.source import draw, inspect_source
 from streambox.commands.traces import fit_trace, import_trace
 from streambox.errors import UsageError
 from streambox.workload.counts import read_counts, shape_counts, write_counts
@@ -47,22 +48,28 @@ def _pattern_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def workload() -> None:
-    """Make and picture workload patterns, and make workloads of traces."""
+    """Make, picture and change workloads: patterns of counts per time unit, traces, and schedules."""
 
 
+workload.add_command(inspect_source)
+workload.add_command(draw)
 workload.add_command(import_trace)
 workload.add_command(fit_trace)
 
 
 @workload.command("generate")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @_pattern_options
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.  [stdout]")
-def generate_pattern(out: Path | None, **given: Any) -> None:
-    """Write a built-in pattern to a file in the reference's format: one line of counts."""
+def generate_pattern(file: Path | None, out: Path | None, **given: Any) -> None:
+    """
+    Write a pattern FILE, or a built-in pattern, after its parameters: the reference's list, exactly.
+
+    One line of counts, the format of pattern files.
+    """
     options = PatternOptions(**given)
-    if options.type is None:
-        raise UsageError(f"which pattern? Give --type, one of {', '.join(PATTERN_TYPES)}")
-    counts = _counts(options, None)
+    _check_one(file, options)
+    counts = _counts(options, file)
     if out is None:
         click.echo(" ".join(map(str, counts)))
         return
@@ -79,8 +86,7 @@ def plot(file: Path | None, out: Path, **given: Any) -> None:
     from streambox.workload.plot import write_plot  # brings plotly, which takes its time to import
 
     options = PatternOptions(**given)
-    if (file is None) == (options.type is None):
-        raise UsageError("what to draw? Give either a pattern file or --type")
+    _check_one(file, options)
     counts = _counts(options, file)
     title = file.name if file is not None else f"{options.type} pattern, seed {options.seed}".capitalize()
     try:
@@ -88,6 +94,11 @@ def plot(file: Path | None, out: Path, **given: Any) -> None:
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
     _tell(out, counts)
+
+
+def _check_one(file: Path | None, options: PatternOptions) -> None:
+    if (file is None) == (options.type is None):
+        raise UsageError(f"which pattern? Give either a FILE or --type, one of {', '.join(PATTERN_TYPES)}")
 
 
 def _counts(options: PatternOptions, file: Path | None) -> list[int]:

@@ -123,9 +123,11 @@ def make_payloads(
     return _of_rows(target, model, seed, options, tls)
 
 
-def default_payloads(model: str) -> int:
-    """How many requests there are for *model* where no option says what to send."""
-    return len(make_payloads(Target("localhost", 80, DEFAULT_PATH), model, 0))
+def count_payloads(model: str, dataset: str | None = None) -> int:
+    """How many requests of the reference API ``make_payloads`` makes. Raises UsageError."""
+    return len(
+        make_payloads(Target("localhost", 80, DEFAULT_PATH), model, 0, PayloadOptions(dataset=dataset))
+    )
 
 
 def target_of(target: Target, model: str, options: PayloadOptions) -> Target:

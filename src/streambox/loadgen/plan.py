@@ -17,9 +17,10 @@ from streambox.workload.patterns import DEFAULT_UNITS, generate
 from streambox.workload.processes import parse_process
 from streambox.workload.schedule import Schedule, draw_payloads
 from streambox.workload.traces import FORMATS, TraceOptions, read_trace
+from streambox.workload.transforms import apply_all, parse_transforms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from streambox.workload.lanes import Assigned
     from streambox.workload.schedule import Int32s, Lane
@@ -34,7 +35,8 @@ class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``process`` such as ``gamma:rate=100,cv=3``, or a ``trace``.
 
     ``length``, ``gap_time`` and ``lap_time`` count time units of ``time_unit_ns``. ``lane_rule``
-    says for which models and tenants the functions of a trace are.
+    says for which models and tenants the functions of a trace are. ``transforms`` (see
+    ``workload.transforms``) change what was drawn, in their order.
     """
 
     type: Literal["bursty", "periodic", "sporadic"] = "bursty"
@@ -52,6 +54,7 @@ class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     duration_ns: int = 30 * _NS_PER_S
     arrivals: Arrivals = "poisson"
     seed: int = 0
+    transforms: tuple[str, ...] = ()
 
 
 def draw_schedule(
@@ -71,7 +74,8 @@ def draw_schedule(
     random = np.random.default_rng(options.seed)
     events, recipe = draw_events(options, random, progress)
     if not len(events):
-        raise UsageError("the workload has no request at all: raise --multiple, --len or --rate")
+        hint = ", or transform it less" if options.transforms else ""
+        raise UsageError(f"the workload has no request at all: raise --multiple, --len or --rate{hint}")
     rule = options.lane_rule
     if options.trace is not None:
         rule = rule.of(names_lanes=FORMATS[recipe["trace"]["format"]].names_lanes)
@@ -89,7 +93,35 @@ def draw_schedule(
 def draw_events(
     options: WorkloadOptions, random: np.random.Generator, progress: Progress | None = None
 ) -> tuple[Events, dict[str, Any]]:
-    """The arrivals of a workload, and the options that drew them. Raises UsageError."""
+    """The arrivals of a workload, transformed, and what it takes to draw them. Raises UsageError."""
+    events, recipe = _draw_source(options, random, progress)
+    return transformed(events, recipe, options.transforms, random)
+
+
+def transformed(
+    events: Events, recipe: dict[str, Any], texts: Sequence[str], random: np.random.Generator
+) -> tuple[Events, dict[str, Any]]:
+    """
+    *events* after the transforms that *texts* name, and *recipe* with these.
+
+    Its ``fidelity`` says what each of them kept, a line each; its ``duration_ns`` becomes that of
+    what comes out, and ``source_duration_ns`` says what went in. Raises UsageError.
+    """
+    if not texts:
+        return events, recipe
+    after, reports = apply_all(events, parse_transforms(texts), random)
+    changes = {
+        "transforms": [report.transform for report in reports],
+        "fidelity": [report.describe() for report in reports],
+        "source_duration_ns": events.duration_ns,
+        "duration_ns": after.duration_ns,
+    }
+    return after, recipe | changes
+
+
+def _draw_source(
+    options: WorkloadOptions, random: np.random.Generator, progress: Progress | None
+) -> tuple[Events, dict[str, Any]]:
     if options.trace is not None:
         return _read_events(options, options.trace, random, progress)
     if options.rate_per_s is not None:

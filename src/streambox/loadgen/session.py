@@ -66,6 +66,8 @@ def run_load(
     cargo = Cargo(workload.seed if schedule is None else _seed_of(schedule, workload), sending)
     closed = options.concurrency is not None
     schedule, payloads = _prepare(workload, options, model, cargo, schedule)
+    for line in () if quiet else schedule.recipe.get("fidelity", ()):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     mode = CLOSED_LOOP if closed else OPEN_LOOP
     duration_ns = options.duration_ns if closed else schedule.duration_ns
     if duration_ns <= options.warm_up_ns + options.cool_down_ns:

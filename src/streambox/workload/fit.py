@@ -24,20 +24,19 @@ from streambox.workload.processes.rate_curves import Steps
 from streambox.workload.processes.registry import format_process, parameters_of
 from streambox.workload.processes.renewal import Constant
 from streambox.workload.processes.special import kolmogorov_p
+from streambox.workload.shape import MOST_BINS, best_bins, bin_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streambox.workload.events import Int64s
-    from streambox.workload.processes.registry import Parameter
+    from streambox.workload.parameters import Parameter
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 MODELS: Final = ("poisson", "gamma", "weibull", "hyperexponential", "nhpp")
-MOST_BINS: Final = 2000
 
 _FEWEST: Final = 3  # arrivals
-_FEWEST_PER_BIN: Final = 5  # on average
 _TICKS_PER_GAP: Final = 8  # with fewer, a clock shows counts and no gaps
 _UNLIKELY: Final = 0.01
 
@@ -290,7 +289,7 @@ def _lag1(shares: Floats) -> float:
 
 def _nhpp(trace: Trace) -> Candidate:
     """A Poisson process whose rate is a step in each of equal bins."""
-    counts = _counts(trace, _best_bins(trace))
+    counts = bin_counts(trace.times_s, trace.duration_s, best_bins(trace.times_s, trace.duration_s))
     width_s = trace.duration_s / len(counts)
     process = Steps(tuple((float(count) / width_s, width_s) for count in counts))
     expected = process.curve(trace.duration_s).expected(trace.times_s)
@@ -301,30 +300,6 @@ def _nhpp(trace: Trace) -> Candidate:
     likely = float((np.log(rates[known]) - increments[known]).sum())
     likely += float(np.log(-np.expm1(-rates[~known] * trace.gaps.floor_s)).sum())
     return _judged("nhpp", process, len(counts), likely, -np.expm1(-increments), trace.gaps.short)
-
-
-def _best_bins(trace: Trace) -> int:
-    """
-    How many bins estimate the rate with the least mean integrated squared error.
-
-    The cost of a width Δ is (2k − v)/Δ², with k and v the mean and the (biased) variance of the
-    counts; Shimazaki and Shinomoto, "A method for selecting the bin size of a time
-    histogram", Neural Computation 19 (2007). Among 1 to MOST_BINS of 5 arrivals or more
-    on average, in steps of 10 %.
-    """
-    most = max(1, min(MOST_BINS, len(trace.times_s) // _FEWEST_PER_BIN))
-    tried = np.unique(np.append(np.geomspace(1, most, 1 + round(math.log(most) * 10)).astype(int), most))
-    costs = []
-    for bins in tried.tolist():
-        counts = _counts(trace, bins)
-        costs.append((2 * counts.mean() - counts.var()) * bins**2)
-    return int(tried[int(np.argmin(costs))])
-
-
-def _counts(trace: Trace, bins: int) -> Int64s:
-    edges_s = np.arange(1, bins) * (trace.duration_s / bins)
-    before = np.searchsorted(trace.times_s, edges_s)
-    return np.diff(before, prepend=0, append=len(trace.times_s)).astype(np.int64)
 
 
 # ---- text ----------------------------------------------------------------------------------------

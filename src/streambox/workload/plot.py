@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from streambox.page import Chart, TimeAxis, bar, cards, line, page, points
+from streambox.workload.figures import autocorrelation, index_of_dispersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,27 +50,6 @@ def pattern_figures(pattern: Floats) -> dict[str, str]:
         label = f"index of dispersion, {units} {'unit' if units == 1 else 'units'}"
         figures[label] = _figure(index_of_dispersion(pattern, units))
     return figures
-
-
-def index_of_dispersion(pattern: Floats, units: int) -> float | None:
-    """
-    Variance over mean of the counts in whole, disjoint windows of *units* time units.
-
-    1 for Poisson arrivals. None with fewer than two windows or no request.
-    """
-    windows = len(pattern) // units
-    sums = pattern[: windows * units].reshape(windows, units).sum(axis=1)
-    return float(sums.var() / sums.mean()) if windows > 1 and sums.any() else None
-
-
-def autocorrelation(pattern: Floats, lags: int) -> Floats:
-    """Sample autocorrelation at lags 1 … *lags*, as far as there are counts; empty for a constant pattern."""
-    centred = pattern - pattern.mean() if len(pattern) else pattern
-    total = float(centred @ centred)
-    if total == 0:
-        return np.empty(0)
-    reach = min(lags, len(pattern) - 1)
-    return np.array([float(centred[:-lag] @ centred[lag:]) / total for lag in range(1, reach + 1)])
 
 
 def _figure(value: float | None) -> str:

@@ -152,6 +152,8 @@ def test_a_time_out_of_nothing_is_refused(tmp_path):
         (("--schedule", "x", "--duration", "5s"), "--duration"),
         (("--process", "poisson:rate=1", "--len", 5), "--len shapes a pattern, and --process replays none"),
         (("--process", "poisson:rate=1", "--arrivals", "poisson"), "--arrivals goes with --rate"),
+        (("--concurrency", 2, "--transform", "thin:0.5"), "a closed loop has none"),
+        (("--schedule", "x", "--transform", "thin:0.5"), "workload draw FILE --transform"),
     ],
 )
 def test_one_run_has_one_workload(arguments, reason):
@@ -226,3 +228,16 @@ def test_a_trace_is_a_whole_workload(arguments, reason):
 def test_an_empty_name_among_names_is_refused():
     with pytest.raises(click.BadParameter, match="has an empty name in it"):
         given("--models", "a,,b")
+
+
+@pytest.mark.parametrize(
+    "source", [(), ("--rate", 5), ("--process", "poisson:rate=1"), ("--workload-file", "x")]
+)
+def test_transforms_are_taken_in_their_order_for_every_source(source):
+    options = workload_of({}, *source, "--transform", "len:10s", "--transform", "scale:2")
+    assert options.transforms == ("len:10s", "scale:2")
+
+
+def test_a_transform_that_cannot_be_read_is_refused_before_anything_is_done():
+    with pytest.raises(UsageError, match="no transform 'scael': did you mean scale"):
+        workload_of({}, "--transform", "scael:2")

@@ -11,6 +11,7 @@ from streambox.errors import UsageError
 from streambox.loadgen.payload import (
     PayloadOptions,
     PayloadSet,
+    count_payloads,
     make_payloads,
     request_id,
 )
@@ -198,3 +199,10 @@ def test_options_that_do_not_go_together_are_refused(options, reason):
     with pytest.raises(UsageError) as error:
         make_payloads(TARGET, "m", 0, PayloadOptions(**options))
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize("model", ["digits", "resnet50"])
+def test_payloads_can_be_counted_without_making_them(tmp_path, model):
+    assert count_payloads(model, None) == len(make_payloads(TARGET, model, 0))
+    np.savez(tmp_path / "d.npz", x=np.zeros((7, 4)))
+    assert count_payloads(model, str(tmp_path / "d.npz")) == 7

@@ -74,6 +74,42 @@ def test_the_recipe_draws_the_same_schedule_again():
     )
 
 
+SOURCES = [
+    {"rate_per_s": 100, "duration_ns": 4 * SECOND},
+    {"process": "gamma:rate=100,cv=2", "duration_ns": 4 * SECOND},
+    {"type": "periodic", "length": 30},
+]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=[next(iter(row)) for row in SOURCES])
+def test_every_source_can_be_transformed_and_its_recipe_draws_the_same_again(source):
+    plain = schedule_of(seed=5, **source)
+    schedule = schedule_of(seed=5, transforms=("scale:2,unit=1s", "warp:4"), **source)
+    assert len(schedule) == 2 * len(plain)
+    assert schedule.duration_ns == plain.duration_ns // 4
+    recipe = schedule.recipe
+    assert recipe["transforms"] == ["scale:factor=2,unit=1s", "warp:4"]
+    assert [line.partition(": ")[0] for line in recipe["fidelity"]] == recipe["transforms"]
+    options = {key: recipe[key] for key in WorkloadOptions.__struct_fields__ if key in recipe}
+    options |= {"duration_ns": recipe["source_duration_ns"], "transforms": tuple(recipe["transforms"])}
+    again = draw_schedule(WorkloadOptions(**options), recipe["model"], recipe["payloads"])
+    assert again.sha256 == schedule.sha256
+
+
+def test_without_a_transform_the_recipe_speaks_of_none():
+    assert not {"transforms", "fidelity", "source_duration_ns"} & set(schedule_of(rate_per_s=100).recipe)
+
+
+def test_a_transform_that_leaves_nothing_is_refused():
+    with pytest.raises(UsageError, match=r"no request at all: .*or transform it less"):
+        schedule_of(rate_per_s=10, transforms=("thin:0.0000001",))
+
+
+def test_a_transform_that_cannot_be_applied_is_refused_by_name():
+    with pytest.raises(UsageError, match="len: time is 60 s, but the source lasts for 30s"):
+        schedule_of(rate_per_s=10, transforms=("len:1m",))
+
+
 def test_len_past_the_end_of_a_file_is_refused(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("1 2 3")

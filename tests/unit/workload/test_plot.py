@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from streambox.page import Chart, TimeAxis, page
-from streambox.workload.plot import autocorrelation, index_of_dispersion, pattern_figures, write_plot
+from streambox.workload.figures import autocorrelation, index_of_dispersion
+from streambox.workload.plot import pattern_figures, write_plot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,31 +32,10 @@ def pattern(*counts: float) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(counts, np.float64)
 
 
-def test_dispersion_is_variance_over_mean_of_whole_windows() -> None:
-    counts = pattern(0, 4, 0, 4, 0, 4, 99)
-    assert index_of_dispersion(counts[:6], 1) == pytest.approx(4 / 2)
-    assert index_of_dispersion(counts, 2) == pytest.approx(0)  # the incomplete last window does not count
-    assert index_of_dispersion(counts, 4) is None
-
-
 def test_dispersion_of_poisson_counts_is_about_one() -> None:
     counts = np.random.default_rng(1).poisson(20, 20_000).astype(np.float64)
     for units in (1, 10, 60):
         assert index_of_dispersion(counts, units) == pytest.approx(1, abs=0.2)
-
-
-def test_autocorrelation_peaks_at_the_period() -> None:
-    counts = 10 + 10 * np.sin(2 * np.pi * np.arange(2000) / 20)
-    values = autocorrelation(counts, 60)
-    assert len(values) == 60
-    assert values[19] == pytest.approx(1, abs=0.02)
-    assert values[9] == pytest.approx(-1, abs=0.02)
-
-
-def test_autocorrelation_reaches_as_far_as_there_are_counts() -> None:
-    assert len(autocorrelation(pattern(1, 2, 3), 60)) == 2
-    assert len(autocorrelation(pattern(2, 2, 2), 60)) == 0
-    assert len(autocorrelation(pattern(), 60)) == 0
 
 
 def test_the_key_figures() -> None:

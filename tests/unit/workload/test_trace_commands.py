@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from streambox.commands.workload import workload
 from streambox.errors import RunFailed, UsageError
-from streambox.loadgen.payload import default_payloads
+from streambox.loadgen.payload import count_payloads
 from streambox.workload.fit import MODELS
 from streambox.workload.processes import parse_process
 from streambox.workload.schedule import Lane, Schedule
@@ -46,7 +46,7 @@ def test_a_trace_becomes_a_schedule_and_what_was_read_is_said(calls, tmp_path):
     assert printed[-2] == f"sha256 {schedule.sha256}"
     assert printed[-1].split() == ["60", "digits"]
     assert schedule.intended_ns.tolist() == [number * SECOND for number in range(60)]
-    assert schedule.payload.max() < default_payloads("digits")
+    assert schedule.payload.max() < count_payloads("digits")
     assert list(tmp_path.glob(".*")) == []
 
 

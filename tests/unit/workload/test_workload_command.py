@@ -34,6 +34,13 @@ def test_a_generated_file_takes_the_references_parameters(tmp_path):
     assert read_counts(path) == [int(count * 0.5) for count in generate("periodic", 30, 0)]
 
 
+def test_a_file_after_its_parameters_is_the_references_list(tmp_path):
+    (tmp_path / "bursty-load.txt").write_text(" ".join(map(str, generate("bursty", 400, 2))))
+    options = ["--multipile", 0.3, "--len", 300, "--gap-time", 20, "--lap-time", 80]
+    printed = call("generate", tmp_path / "bursty-load.txt", *options)
+    assert [int(count) for count in printed.split()] == get_workload(0.3, 300, 20, 80, "bursty", tmp_path)
+
+
 def test_a_file_and_a_built_in_pattern_are_drawn(tmp_path):
     (tmp_path / "x.txt").write_text("0 5 0 9")
     call("plot", tmp_path / "x.txt", "--out", tmp_path / "file.html")
@@ -48,6 +55,8 @@ def test_a_file_and_a_built_in_pattern_are_drawn(tmp_path):
     ("arguments", "named"),
     [
         (["generate", "--out", "x"], "--type"),
+        (["generate", "here.txt", "--type", "bursty"], "either"),
+        (["generate", "no-such.txt"], "no such workload file"),
         (["plot", "--out", "x"], "either"),
         (["plot", "here.txt", "--type", "bursty", "--out", "x"], "either"),
         (["plot", "no-such.txt", "--out", "x"], "no such workload file"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import numpy as np
 
 from streambox.errors import UsageError
 from streambox.workload.arrivals import MOST_REQUESTS, NS_PER_S
+from streambox.workload.parameters import LONGEST_NS, Named
 
 if TYPE_CHECKING:
     from streambox.workload.events import Int64s
@@ -16,40 +16,10 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 BLOCK: Final = 65_536  # what is drawn or converted at once, so that temporaries stay small
-LONGEST_NS: Final = 2**62
 
 
-class Range(NamedTuple):
-    """The values a parameter may take: low < value < high, or from *low* on where it is *closed*."""
-
-    low: float
-    high: float
-    unit: str = ""
-    closed: bool = False
-
-    def holds(self, value: float) -> bool:
-        return (value >= self.low if self.closed else value > self.low) and value < self.high
-
-    def __str__(self) -> str:
-        least = f"of {self.low:g} or more" if self.closed else f"above {self.low:g}"
-        return f"{least} and below {self.high:g}{self.unit}"
-
-
-RATE: Final = Range(0, 1e9, "/s")
-RATE_OR_NONE: Final = Range(0, 1e9, "/s", closed=True)
-TIME: Final = Range(0, LONGEST_NS / NS_PER_S, " s")
-TIME_OR_NONE: Final = Range(0, LONGEST_NS / NS_PER_S, " s", closed=True)
-
-
-class Process(msgspec.Struct, frozen=True):
-    """
-    A random, seeded source of arrivals.
-
-    A field's name ends in its unit, ``_per_s`` or ``_s``; users know it by its encoded name
-    (``rate`` for ``rate_per_s``). A constructor raises UsageError naming the parameter.
-    """
-
-    name: ClassVar[str] = ""
+class Process(Named, frozen=True):
+    """A random, seeded source of arrivals."""
 
     def arrivals(self, duration_ns: int, random: np.random.Generator) -> Int64s:
         """
@@ -84,16 +54,6 @@ class Process(msgspec.Struct, frozen=True):
 
     def _draw(self, duration_ns: int, random: np.random.Generator) -> Int64s:
         raise NotImplementedError
-
-    def _check(self, allowed: Range, **values: float) -> None:
-        """Raises UsageError for the first of *values*, by a parameter's name, that is outside."""
-        for parameter, value in values.items():
-            if not allowed.holds(value):
-                raise self._wrong(parameter, f"is {value:g}{allowed.unit}: give a number {allowed}")
-
-    def _wrong(self, parameter: str, problem: str) -> UsageError:
-        # A trailing underscore keeps a parameter's name apart from Python's words: from_.
-        return UsageError(f"{self.name}: {parameter.rstrip('_')} {problem}")
 
 
 def to_instants(times_s: Floats, duration_ns: int) -> Int64s:

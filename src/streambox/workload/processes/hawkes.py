@@ -8,7 +8,8 @@ import numpy as np
 from msgspec import field
 
 from streambox.workload.arrivals import NS_PER_S
-from streambox.workload.processes.base import RATE, RATE_OR_NONE, Process, to_instants
+from streambox.workload.parameters import RATE, RATE_OR_NONE
+from streambox.workload.processes.base import Process, to_instants
 from streambox.workload.processes.renewal import built_up
 
 if TYPE_CHECKING:

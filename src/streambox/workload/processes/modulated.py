@@ -9,7 +9,8 @@ import numpy as np
 from msgspec import field
 
 from streambox.workload.arrivals import MOST_REQUESTS, NS_PER_S
-from streambox.workload.processes.base import RATE, RATE_OR_NONE, TIME, Process, joined, to_instants
+from streambox.workload.parameters import RATE, RATE_OR_NONE, TIME
+from streambox.workload.processes.base import Process, joined, to_instants
 from streambox.workload.processes.curves import LinearPieces
 from streambox.workload.processes.rate_curves import draw_along
 from streambox.workload.processes.renewal import built_up

@@ -14,15 +14,8 @@ import numpy as np
 from msgspec import field
 
 from streambox.workload.arrivals import NS_PER_S
-from streambox.workload.processes.base import (
-    BLOCK,
-    RATE,
-    RATE_OR_NONE,
-    TIME,
-    TIME_OR_NONE,
-    Process,
-    to_instants,
-)
+from streambox.workload.parameters import RATE, RATE_OR_NONE, TIME, TIME_OR_NONE
+from streambox.workload.processes.base import BLOCK, Process, to_instants
 from streambox.workload.processes.curves import DecayCurve, LinearPieces, Sequel, SineCurve
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ import numpy as np
 from msgspec import field
 
 from streambox.workload.arrivals import NS_PER_S, arrivals_at_rate
-from streambox.workload.processes.base import RATE, Process, Range, joined, to_instants
+from streambox.workload.parameters import RATE, Range
+from streambox.workload.processes.base import Process, joined, to_instants
 from streambox.workload.processes.special import by_quantiles, gamma_cdf
 
 if TYPE_CHECKING:
