@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.console import Console
 
+from streambox.commands.compare import compare_runs
 from streambox.commands.target import DURATION, model_of, payload_options, sending_options, target_options
 from streambox.config import load_config
 from streambox.errors import RunFailed, UsageError
@@ -188,6 +189,9 @@ def find_max(config_path: Path | None, out: Path | None, as_json: bool, **given:
         Console().print(found_table(options, found))
     if found.rate_per_s is None:
         raise RunFailed(f"no rate holds {', '.join(given['slo'])}: not even {found.trials[0].rate_per_s:g}/s")
+
+
+load.add_command(compare_runs)
 
 
 @load.command("calibrate")
