@@ -152,6 +152,18 @@ class Blocks(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.offered)
 
+    def pooled(self, others: Sequence[Blocks] = ()) -> Blocks:
+        """These and those of other runs as one single block, which lasts as long as all of them."""
+        runs = (self, *others)
+        sums = {
+            name: np.array([sum(float(getattr(run, name).sum()) for run in runs)])
+            for name in ("offered", "ok", "completed", "batched", "batch_rows")
+        }
+        durations = {
+            name: own.joined([run.durations[name] for run in others]) for name, own in self.durations.items()
+        }
+        return Blocks(sum(len(run) * run.width_ns for run in runs), **sums, durations=durations)
+
 
 class _Tally:
     """A histogram in the making: only blocks and buckets that have something in them take room."""

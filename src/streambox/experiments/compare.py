@@ -18,7 +18,13 @@ import numpy as np
 from streambox.errors import UsageError
 from streambox.experiments.bootstrap import block_length, draw_weights
 from streambox.experiments.estimate import Estimate, difference_of_means
-from streambox.experiments.figures import FIGURES, figure_values, point_values, series_of
+from streambox.experiments.figures import (
+    FIGURES,
+    estimate_of_repeats,
+    figure_values,
+    point_values,
+    series_of,
+)
 from streambox.experiments.runs import RunFolder, check_modes, doubts, same_schedules
 
 if TYPE_CHECKING:
@@ -162,7 +168,10 @@ def _of_repeats(groups: Sequence[tuple[str, Sequence[RunFolder]]]) -> Comparison
         Side(
             label,
             tuple(group),
-            {figure.name: Estimate.of_repeats([one[figure.name] for one in own]) for figure in FIGURES},
+            {
+                figure.name: estimate_of_repeats(figure, [one[figure.name] for one in own])
+                for figure in FIGURES
+            },
         )
         for (label, group), own in zip(groups, values, strict=True)
     ]

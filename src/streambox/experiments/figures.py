@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 import numpy as np
 
+from streambox.experiments.estimate import Estimate
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streambox.experiments.blocks import Blocks
     from streambox.experiments.bootstrap import Weights
 
@@ -50,6 +54,15 @@ FIGURES: Final = (
     Figure("ok", "%", 1),
     Figure("batch size", "rows", 0),
 )
+
+
+def estimate_of_repeats(figure: Figure, values: Sequence[float]) -> Estimate:
+    """Of one figure of every repeat. Its interval does not go where the figure cannot be."""
+    estimate = Estimate.of_repeats(values)
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    most = 100.0 if figure.unit == "%" else estimate.high
+    return Estimate(estimate.value, max(0.0, estimate.low), min(most, estimate.high))
 
 
 def figure_values(blocks: Blocks, weights: Weights) -> dict[str, Floats]:

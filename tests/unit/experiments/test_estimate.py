@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from streambox.experiments.estimate import Estimate, difference_of_means, t95
+from streambox.experiments.figures import FIGURES, estimate_of_repeats
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,13 @@ def test_repeats_vary_by_students_interval_around_their_mean():
     estimate = Estimate.of_repeats([10.0, 12.0, 14.0])
     assert estimate.value == 12
     assert estimate.high - 12 == 12 - estimate.low == pytest.approx(4.303 * 2 / math.sqrt(3))
+
+
+def test_an_interval_does_not_go_where_the_figure_cannot_be():
+    by_name = {figure.name: figure for figure in FIGURES}
+    assert estimate_of_repeats(by_name["send lag p99"], [0.1, 0.9]).low == 0
+    assert estimate_of_repeats(by_name["ok"], [100.0, 99.0]).high == 100
+    assert estimate_of_repeats(by_name["throughput"], [100.0, 99.0]).high > 100
 
 
 def test_students_interval_covers_the_truth_as_often_as_it_says():
