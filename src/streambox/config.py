@@ -12,13 +12,17 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 import yaml
 
 from streambox.errors import ConfigError, UsageError
+from streambox.settings import apply_settings
 from streambox.units import Duration, Size, format_duration, format_size, parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MS: Final = 1_000_000
 _S: Final = 1_000_000_000
@@ -156,32 +160,33 @@ def find_config(option: Path | None = None) -> Path | None:
     return None
 
 
-def load_config(path: Path | None = None) -> Config:
+def load_config(path: Path | None = None, settings: Sequence[str] = ()) -> Config:
     """
-    Read, expand, check and convert the configuration.
+    Read, expand, check and convert the configuration, with *settings* in place of its own.
 
     Raises:
         ConfigError: names the file, the key and, for an unknown key, the nearest known one.
     """
     found = find_config(path)
     if found is None:
-        return Config()
+        return parse_config("", settings=settings)
     try:
-        return parse_config(_read(found), folder=str(found.resolve().parent))
+        return parse_config(_read(found), str(found.resolve().parent), settings)
     except ConfigError as error:
         raise ConfigError(f"{found}: {error}") from None
 
 
-def parse_config(text: str, folder: str = ".") -> Config:
+def parse_config(text: str, folder: str = ".", settings: Sequence[str] = ()) -> Config:
     """As ``load_config``, from YAML text."""
-    tree = _expand(_parse_yaml(text))
+    tree = _expand(parse_yaml(text))
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
         raise ConfigError(f"expected sections such as 'batcher:' at the top, got {type(tree).__name__}")
     tree = {key: section for key, section in tree.items() if section is not None}  # all of it commented out
+    tree = apply_settings(tree, settings)
     if "folder" in tree:
-        raise _unknown_key("folder", "folder", set(Config.__struct_fields__) - {"folder"})
+        raise unknown_key("folder", "folder", set(Config.__struct_fields__) - {"folder"})
     _check_keys(tree, Config, "")
     try:
         config = msgspec.convert(tree, Config, dec_hook=_convert_unit)
@@ -224,7 +229,8 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _parse_yaml(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
+    """Raises ConfigError, naming the line; for a key that is given twice, too."""
     try:
         return yaml.load(text, _UniqueKeys)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -248,7 +254,7 @@ def _expand(node: Any) -> Any:
     if not isinstance(node, str) or "${" not in node:
         return node
     filled = _VARIABLE.sub(_lookup, node)
-    return _parse_yaml(filled) if _VARIABLE.fullmatch(node) else filled
+    return parse_yaml(filled) if _VARIABLE.fullmatch(node) else filled
 
 
 def _lookup(match: re.Match[str]) -> str:
@@ -288,7 +294,7 @@ def _check_keys(node: Any, section: Any, where: str) -> None:
         for key, value in node.items():
             path = f"{where}.{key}" if where else str(key)
             if key not in known:
-                raise _unknown_key(str(key), path, set(known))
+                raise unknown_key(str(key), path, set(known))
             _check_keys(value, hints[known[key]], path)
         return
     inner = next((arg for arg in get_args(section) if _contains_struct(arg)), None)
@@ -327,7 +333,8 @@ def _value_type(section: Any) -> Any:
     return next(_value_type(arg) for arg in get_args(section) if _contains_struct(arg))
 
 
-def _unknown_key(key: str, path: str, known: set[str]) -> ConfigError:
+def unknown_key(key: str, path: str, known: set[str]) -> ConfigError:
+    """What to say of *key*, which stands at *path*: the nearest of *known*, or all of them."""
     nearest = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"known keys here: {', '.join(sorted(known))}"
     return ConfigError(f"unknown key {path!r}: {hint}")

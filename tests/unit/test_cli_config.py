@@ -49,6 +49,13 @@ def test_show_prints_what_is_in_effect_as_yaml_that_can_be_read_back(streambox, 
     assert "time_window: 100ms" in out
 
 
+def test_show_takes_single_settings(streambox, file):
+    code, out, _ = streambox("config", "show", "--config", file, "--set", "batcher.time_window=7ms")
+    assert code == 0
+    assert "time_window: 7ms" in out
+    assert streambox("config", "show", "--set", "batcher.x=1")[0] == 2
+
+
 def test_show_without_a_file_says_so(streambox):
     code, out, _ = streambox("config", "show")
     assert (code, out.splitlines()[0]) == (0, "# defaults: no configuration file is named")

@@ -187,7 +187,7 @@ def _of_repeats(groups: Sequence[tuple[str, Sequence[RunFolder]]]) -> Comparison
 def _change_of_repeats(
     figure: Figure, before: Sequence[dict[str, float]], after: Sequence[dict[str, float]], *, paired: bool
 ) -> Change:
-    first, second = ([one[figure.name] for one in side] for side in (before, after))
+    first, second = _values(before, figure), _values(after, figure)
     if not figure.relative:
         estimate = difference_of_means(first, second, paired=paired)
         return Change(figure.name, estimate, estimate.excludes(0))
@@ -196,3 +196,7 @@ def _change_of_repeats(
     logs = difference_of_means([math.log(v) for v in first], [math.log(v) for v in second], paired=paired)
     estimate = Estimate(*(None if x is None else math.exp(x) for x in (logs.value, logs.low, logs.high)))
     return Change(figure.name, estimate, estimate.excludes(1))
+
+
+def _values(repeats: Sequence[dict[str, float]], figure: Figure) -> list[float]:
+    return [one[figure.name] for one in repeats]
