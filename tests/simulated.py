@@ -67,7 +67,7 @@ def simulated(
 
 def write(folder: Path, finished: Finished) -> Path:
     """All that is read again; no report."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     finished.schedule.to_parquet(folder / "schedule.parquet")
     finished.outcomes.to_parquet(folder / "outcomes.parquet")
     (folder / "summary.json").write_bytes(summary_json(finished.summary))

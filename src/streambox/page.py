@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
+SERIES: Final = 8  # colours that can be told apart, --series-0 and so on
+
+
 class TimeAxis(msgspec.Struct, frozen=True):
     """Seconds, or minutes and hours where a run is long."""
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from streambox.commands.compare import compare_runs
 from streambox.commands.repeats import run_repeats
+from streambox.commands.sweep import sweep_loads
 from streambox.commands.target import DURATION, model_of, payload_options, sending_options, target_options
 from streambox.config import load_config
 from streambox.errors import RunFailed, UsageError
@@ -204,6 +205,7 @@ def find_max(config_path: Path | None, out: Path | None, as_json: bool, **given:
 
 
 load.add_command(compare_runs)
+load.add_command(sweep_loads)
 
 
 @load.command("calibrate")

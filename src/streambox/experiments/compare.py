@@ -103,6 +103,14 @@ def compare(groups: Sequence[tuple[str, Sequence[RunFolder]]], options: Resampli
     return msgspec.structs.replace(_of_repeats(groups), warnings=tuple(warnings))
 
 
+def estimates_of_run(run: RunFolder, options: Resampling) -> dict[str, Estimate]:
+    """The figures of a single run, by name, with intervals from its own blocks."""
+    length = options.block or block_length(series_of(run.blocks))
+    weights = _weights(len(run.blocks), length, options.resamples, np.random.default_rng(options.seed))
+    values = figure_values(run.blocks, weights)
+    return {name: _estimate(found, len(run.blocks) // length) for name, found in values.items()}
+
+
 # ---- one run each --------------------------------------------------------------------------------
 
 

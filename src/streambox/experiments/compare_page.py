@@ -9,7 +9,7 @@ import numpy as np
 
 from streambox.experiments.figures import FIGURES
 from streambox.experiments.wording import change_text, estimate_text, judgement_text
-from streambox.page import Chart, TimeAxis, cards, line, page, points
+from streambox.page import SERIES, Chart, TimeAxis, cards, line, page, points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from streambox.experiments.blocks import Histogram
     from streambox.experiments.compare import Comparison, Side
 
-SERIES: Final = 8  # colours that can be told apart; see ``streambox.page``
 _MOST_POINTS: Final = 300
 _TAILS: Final = np.concatenate([np.linspace(1, 0.1, 60), np.geomspace(0.1, 1e-5, 120)])
 

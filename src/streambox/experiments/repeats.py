@@ -64,7 +64,10 @@ def repeat_run(run_once: RunOnce, count: int, first_seed: int, out: Path | None,
         if folder is not None:
             prepare_folder(folder)
         began_s = time.monotonic()
-        finished = run_once(seed, folder)
+        try:
+            finished = run_once(seed, folder)
+        except KeyboardInterrupt:  # while nothing was being sent
+            break
         if folder is not None:
             write_run(folder, finished)
         if was_stopped(finished, time.monotonic() - began_s):

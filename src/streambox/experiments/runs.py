@@ -83,28 +83,27 @@ def read_run(path: Path) -> RunFolder:
     return RunFolder(path, summary, read_recipe(path / "schedule.parquet"), blocks)
 
 
-def faults(run: RunFolder) -> list[str]:
-    """Why the figures of *run* do not speak of the server."""
-    summary, found = run.summary, []
-    if not summary["verdict"]["valid"]:
-        found.append(f"{run.path} is not valid: {'; '.join(summary['verdict']['reasons'])}")
+def fault_of(summary: dict[str, Any]) -> str | None:
+    """Why the figures of a run do not speak of the server; None where they do."""
     if summary.get("wrong"):
-        found.append(f"{run.path}: {summary['wrong']} answers were wrong")
-    return found
+        return f"{summary['wrong']} of {summary['completed']} answers were wrong"
+    if not summary["verdict"]["valid"]:
+        return f"not valid: {'; '.join(summary['verdict']['reasons'])}"
+    return None
 
 
 def check_valid(runs: Sequence[RunFolder]) -> None:
     """Raises UsageError for the first that has a fault."""
     for run in runs:
-        for fault in faults(run):
-            raise UsageError(f"{fault}; --allow-invalid compares it all the same")
+        if (fault := fault_of(run.summary)) is not None:
+            raise UsageError(f"{run.path}: {fault}; --allow-invalid compares it all the same")
 
 
 def doubts(groups: Sequence[tuple[str, Sequence[RunFolder]]]) -> list[str]:
     """Why the runs of these groups, each with its label, may not be comparable: one line each."""
     runs = [(label, run) for label, group in groups for run in group]
     first_label, first = runs[0]
-    found = [fault for _, run in runs for fault in faults(run)]
+    found = [f"{run.path}: {fault}" for _, run in runs if (fault := fault_of(run.summary)) is not None]
     for label, group in groups[1:]:
         found += _different_workloads(first_label, groups[0][1], label, group)
     for label, run in runs:

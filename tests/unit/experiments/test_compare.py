@@ -137,7 +137,7 @@ def test_a_closed_loop_is_not_compared_with_an_open_one(folder):
     [
         ("other-rate", "replays another workload than base: rate_per_s 300 in place of 400"),
         ("other-seed", "drawn with another seed"),
-        ("late", "is not valid: the send lag at p99 is 9.0 ms"),
+        ("late", "late: not valid: the send lag at p99 is 9.0 ms"),
         ("warmed", "over different windows: 0–60 s and 5–60 s"),
     ],
 )
@@ -242,7 +242,7 @@ def test_the_table_the_json_and_the_page_say_the_same(folder, tmp_path, monkeypa
         (["base"], [], "Name two folders or more"),
         (["base", "nowhere"], [], "nowhere: no such folder"),
         (["base", ""], [], "no run is in it"),
-        (["base", "late"], [], "late is not valid.*--allow-invalid compares it all the same"),
+        (["base", "late"], [], "late: not valid.*--allow-invalid compares it all the same"),
         (["base", "again"], ["--out", "/proc/nowhere/page.html"], "cannot be written"),
     ],
 )

@@ -105,6 +105,17 @@ def test_one_that_was_stopped_is_the_last_and_does_not_count(tmp_path):
         repeat_run(stop_after(Runs(), 0), 5, 0, None, SILENT)
 
 
+def test_ctrl_c_while_nothing_is_being_sent_ends_the_repeats_too():
+    runs = Runs()
+
+    def run_once(seed: int, folder):
+        if seed == 2:
+            raise KeyboardInterrupt
+        return runs(seed, folder)
+
+    assert len(repeat_run(run_once, 5, 0, None, SILENT).repeats) == 2
+
+
 def test_a_closed_loop_that_ended_before_its_time_was_stopped(monkeypatch):
     monkeypatch.setattr("streambox.experiments.repeats.time.monotonic", lambda: 5.0)
     with pytest.raises(RunFailed, match="stopped in the first repeat"):
