@@ -31,6 +31,9 @@ Durations are written `250us`, `5ms`, `1.5s`, `2m`, `1h`; sizes `64KiB`, `16MiB`
 The port is `--port`, else `batcher.port`, else `gin.port`, else 8080.
 Without a `models` section the built-in `digits` and `resnet50` are served.
 
+`streambox serve --set batcher.time_window=5ms --set models.NAME.instances=2` puts single settings in place of
+the file's; a value is YAML.
+
 *This page is written by `scripts/configuration_reference.py` from the types in `src/streambox/config.py`.*
 """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 import yaml
@@ -25,7 +25,11 @@ from streambox.sections import (
     plain_message,
     show_unit,
 )
+from streambox.settings import apply_settings
 from streambox.units import Duration, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MS: Final = 1_000_000
 _S: Final = 1_000_000_000
@@ -164,23 +168,23 @@ def find_config(option: Path | None = None) -> Path | None:
     return None
 
 
-def load_config(path: Path | None = None) -> Config:
+def load_config(path: Path | None = None, settings: Sequence[str] = ()) -> Config:
     """
-    Read, expand, check and convert the configuration.
+    Read, expand, check and convert the configuration, with *settings* in place of its own.
 
     Raises:
         ConfigError: names the file, the key and, for an unknown key, the nearest known one.
     """
     found = find_config(path)
     if found is None:
-        return Config()
+        return parse_config("", settings=settings)
     try:
-        return parse_config(_read(found), folder=str(found.resolve().parent))
+        return parse_config(_read(found), str(found.resolve().parent), settings)
     except ConfigError as error:
         raise ConfigError(f"{found}: {error}") from None
 
 
-def parse_config(text: str, folder: str = ".") -> Config:
+def parse_config(text: str, folder: str = ".", settings: Sequence[str] = ()) -> Config:
     """As ``load_config``, from YAML text."""
     try:
         tree = expand(parse_yaml(text))
@@ -191,6 +195,7 @@ def parse_config(text: str, folder: str = ".") -> Config:
     if not isinstance(tree, dict):
         raise ConfigError(f"expected sections such as 'batcher:' at the top, got {type(tree).__name__}")
     tree = {key: section for key, section in tree.items() if section is not None}  # all of it commented out
+    tree = apply_settings(tree, settings)
     check_keys(tree, Config, "")
     try:
         config = msgspec.convert(tree, Config, dec_hook=convert_unit)

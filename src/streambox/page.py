@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
+SERIES: Final = 8  # colours that can be told apart, --series-0 and so on
+
+
 class TimeAxis(msgspec.Struct, frozen=True):
     """Seconds, or minutes and hours where a run is long."""
 
@@ -141,12 +144,16 @@ _STYLE: Final = """
 --low:#93b8f5;--middle:#3d7be4;--high:#123c88;
 --lag:#e3a32f;--wait:#3d7be4;--service:#2a9d8f;--rest:#b6bfca;
 --valid:#1c8a57;--partial:#b7791f;--invalid:#b7791f;--failed:#c43d37;--empty:#5b6877;
---error-0:#c43d37;--error-1:#e58a5c;--error-2:#8a3d74;--error-3:#d9a83f;--error-4:#6f7c8b}
+--error-0:#c43d37;--error-1:#e58a5c;--error-2:#8a3d74;--error-3:#d9a83f;--error-4:#6f7c8b;
+--series-0:#2f6fde;--series-1:#d9672b;--series-2:#2a9d8f;--series-3:#8e44ad;--series-4:#b7791f;
+--series-5:#c43d6b;--series-6:#5b6877;--series-7:#6a8f1f}
 @media (prefers-color-scheme:dark){:root{--page:#12161c;--soft:#1a2028;--text:#e6eaf0;--quiet:#97a3b2;
 --rule:#2a323d;--main:#6aa0f8;--main-fill:#6aa0f82b;--faint:#6f7c8b;--faint-fill:#6f7c8b40;
 --low:#3c66a8;--middle:#6aa0f8;--high:#cfe0ff;--lag:#e8b450;--wait:#5b93f0;--service:#3fb8a8;--rest:#5d6875;
 --valid:#46c489;--partial:#e0ab4f;--invalid:#e0ab4f;--failed:#f0706a;--empty:#97a3b2;
---error-0:#f0706a;--error-1:#e9a27c;--error-2:#c07bab;--error-3:#e3bf6a;--error-4:#8b97a5}}
+--error-0:#f0706a;--error-1:#e9a27c;--error-2:#c07bab;--error-3:#e3bf6a;--error-4:#8b97a5;
+--series-0:#6aa0f8;--series-1:#f0935f;--series-2:#3fb8a8;--series-3:#c08be0;--series-4:#e0ab4f;
+--series-5:#ee7fa5;--series-6:#97a3b2;--series-7:#a3c95a}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--text);font:16px/1.5 system-ui,sans-serif;
 -webkit-text-size-adjust:100%}

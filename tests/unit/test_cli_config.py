@@ -56,6 +56,13 @@ def test_show_of_what_is_not_valid_prints_nothing_but_the_fault(streambox, file)
     assert "unknown key 'gin.prt'" in err
 
 
+def test_show_takes_single_settings(streambox, file):
+    code, out, _ = streambox("config", "show", "--config", file, "--set", "batcher.time_window=7ms")
+    assert code == 0
+    assert "time_window: 7ms" in out
+    assert streambox("config", "show", "--set", "batcher.x=1")[0] == 2
+
+
 def test_show_without_a_file_says_so(streambox):
     code, out, _ = streambox("config", "show")
     assert (code, out.splitlines()[0]) == (0, "# defaults: no configuration file is named")

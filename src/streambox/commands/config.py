@@ -26,9 +26,10 @@ def check(file: Path) -> None:
 @click.option(
     "--config", "config_path", type=click.Path(path_type=Path), help="The file; else the usual ones."
 )
-def show(config_path: Path | None) -> None:
+@click.option("--set", "settings", multiple=True, help="As of `serve`. Repeatable.")
+def show(config_path: Path | None, settings: tuple[str, ...]) -> None:
     """Print the configuration in effect, defaults included."""
     found = find_config(config_path)
-    shown = show_config(load_config(config_path))
+    shown = show_config(load_config(config_path, settings))
     click.echo(f"# from {found}" if found else "# defaults: no configuration file is named")
     click.echo(shown, nl=False)

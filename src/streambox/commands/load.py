@@ -9,6 +9,9 @@ import click
 import msgspec
 from rich.console import Console
 
+from streambox.commands.compare import compare_runs
+from streambox.commands.repeats import run_repeats
+from streambox.commands.sweep import sweep_loads
 from streambox.commands.target import DURATION, model_of, payload_options, sending_options, target_options
 from streambox.commands.trace_options import (
     OF_A_TRACE,
@@ -24,6 +27,7 @@ from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.messages import Cargo
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.session import (
+    Finished,
     check_finished,
     finish,
     prepare_folder,
@@ -88,6 +92,7 @@ _OF_A_PATTERN: Final = (
 @click.option("--warm-up", type=DURATION, help="Leave what falls due so early out of the figures.")
 @click.option("--cool-down", type=DURATION, help="Leave what falls due so late out of the figures.")
 @click.option("--slo", multiple=True, help="Objective: p99<50ms, ok>99.9%, … Repeatable.")
+@click.option("--repeats", type=click.IntRange(2, 1000), help="So many runs, with seeds of their own.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for schedule, outcomes, summary, report."
 )
@@ -102,6 +107,7 @@ def load(
     as_json: bool,
     quiet: bool,
     allow_invalid: bool,
+    repeats: int | None,
     **given: Any,
 ) -> None:
     """
@@ -122,17 +128,24 @@ def load(
     schedule = _ready_schedule(config, workload, options, given, console, quiet=quiet)
     if out is not None:
         prepare_folder(out)
-    finished = run_load(
-        workload,
-        options,
-        model_of(config, given) if schedule is None else schedule.lanes[0].model,
-        console,
-        quiet=quiet,
-        out=out,
-        objectives=objectives,
-        sending=payload_options(given),
-        schedule=schedule,
-    )
+
+    def run_once(seed: int, folder: Path | None) -> Finished:
+        return run_load(
+            msgspec.structs.replace(workload, seed=seed),
+            options,
+            model_of(config, given) if schedule is None else schedule.lanes[0].model,
+            console,
+            quiet=quiet,
+            out=folder,
+            objectives=objectives,
+            sending=payload_options(given),
+            schedule=schedule,
+        )
+
+    if repeats is not None:
+        run_repeats(run_once, repeats, workload.seed, out, as_json=as_json, allow_invalid=allow_invalid)
+        return
+    finished = run_once(workload.seed, out)
     if as_json:
         click.echo(summary_json(finished.summary), nl=False)
     else:
@@ -233,6 +246,10 @@ def find_max(config_path: Path | None, out: Path | None, as_json: bool, **given:
         Console().print(found_table(options, found))
     if found.rate_per_s is None:
         raise RunFailed(f"no rate holds {', '.join(given['slo'])}: not even {found.trials[0].rate_per_s:g}/s")
+
+
+load.add_command(compare_runs)
+load.add_command(sweep_loads)
 
 
 @load.command("calibrate")

@@ -22,13 +22,16 @@ from streambox.server.run import serve as run_server
 )
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
 @click.option("--host", help="Address to listen on.")
-def serve(config_path: Path | None, port: int | None, host: str | None) -> None:
+@click.option(
+    "--set", "settings", multiple=True, help="batcher.time_window=5ms: in place of the file's. Repeatable."
+)
+def serve(config_path: Path | None, port: int | None, host: str | None, settings: tuple[str, ...]) -> None:
     """
     Take requests over HTTP, batch them per model, answer each caller.
 
     SIGTERM or Ctrl-C answers what is in flight, then exits; a second one exits at once.
     """
-    config = load_config(config_path)
+    config = load_config(config_path, settings)
     batcher = config.batcher
     if port is not None:
         batcher = msgspec.structs.replace(batcher, port=port)

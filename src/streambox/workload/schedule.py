@@ -166,6 +166,21 @@ class Schedule(msgspec.Struct, frozen=True):
         return cls(intended_ns[:instants], payload, lane, lanes, recipe), metadata["streambox.sha256"]
 
 
+def read_recipe(path: Path) -> dict[str, Any]:
+    """What a schedule's file says that it was drawn from. Raises UsageError when it is no schedule."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        recipe: dict[str, Any] = json.loads(pq.read_schema(path).metadata[b"streambox.recipe"])
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such schedule file") from None
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{path}: not a schedule of ours: {reason}") from None
+    return recipe
+
+
 def _lane_codes(model: Any, tenant: Any, number: Mapping[Lane, int]) -> UInt8s:
     """Which lane each pair of dictionary-encoded names is. Raises KeyError for a pair that is none."""
     models, tenants = model.dictionary.to_pylist(), tenant.dictionary.to_pylist()

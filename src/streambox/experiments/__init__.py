@@ -1,0 +1,1 @@
+"""Several runs at once: repeats, sweeps, comparisons, and what they show beyond chance."""
