@@ -174,7 +174,8 @@ def _ready_schedule(
         schedule = draw_schedule(
             workload, model_of(config, given), lambda lane: len(cargo.payloads(options, (lane,))[0]), progress
         )
-    for line in facts(schedule.recipe):
+    kept = () if quiet else schedule.recipe.get("fidelity", ())
+    for line in (*facts(schedule.recipe), *kept):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return schedule
 
