@@ -101,9 +101,11 @@ def verdict(outcomes: Outcomes, summary: dict[str, Any]) -> dict[str, Any]:
     """
     reasons = []
     if summary["unsent"]:
-        why = {
-            kind: n for kind, n in summary["errors"].items() if kind == UNSENT or kind.startswith("connect")
-        }
+        why = ", ".join(
+            f"{kind} {n}"
+            for kind, n in summary["errors"].items()
+            if kind == UNSENT or kind.startswith("connect")
+        )
         reasons.append(f"{summary['unsent']} of {summary['offered']} requests were not sent: {why}")
     error = rate_error(outcomes)
     if error > MOST_RATE_ERROR:
