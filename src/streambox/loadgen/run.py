@@ -16,6 +16,7 @@ import numpy as np
 from streambox.clock import LoopClock
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.check import Checker, CheckLevel
+from streambox.loadgen.lane_watch import LaneWatch
 from streambox.loadgen.live import Progress, SilentView
 from streambox.loadgen.pacer import Pacer
 from streambox.loadgen.payload import PayloadSet, Target
@@ -98,6 +99,9 @@ class Run:
         self._end = asyncio.Event()
         self._last = (0.0, 0, 0)
         self._turned_s = 0.0
+        self._lanes: LaneWatch | None = None
+        if len(schedule.lanes) > 1:
+            self._lanes = LaneWatch(self._recorder, schedule, options.timeout_ns, options.give_up_after_ns)
         self._withdrawn = 0
         self._failure: BaseException | None = None
 
@@ -268,7 +272,7 @@ class Run:
         last_s, last_offered, last_completed = self._last
         self._last = (elapsed_s, offered, recorder.completed)
         span_s = max(elapsed_s - last_s, 1e-3)
-        p50_ns, p99_ns = sender.responses.percentiles(0.5, 0.99)
+        p50_ns, p90_ns, p99_ns = sender.responses.percentiles(0.5, 0.9, 0.99)
         (lag_p99_ns,) = sender.lags.percentiles(0.99)
         if elapsed_s - self._turned_s >= _GENERATION_S:
             self._turned_s = elapsed_s
@@ -285,9 +289,11 @@ class Run:
             offered_per_s=(offered - last_offered) / span_s,
             achieved_per_s=(recorder.completed - last_completed) / span_s,
             p50_ms=None if p50_ns is None else p50_ns / 1e6,
+            p90_ms=None if p90_ns is None else p90_ns / 1e6,
             p99_ms=None if p99_ns is None else p99_ns / 1e6,
             mean_batch_size=recorder.batch_rows / recorder.batch_replies if recorder.batch_replies else None,
             lag_p99_us=None if lag_p99_ns is None else lag_p99_ns / 1e3,
+            lanes=self._lanes.look(offered, elapsed_s) if self._lanes is not None else (),
         )
 
     @contextlib.contextmanager
