@@ -8,7 +8,7 @@ let style;
 const unpack = async () => {
   const packed = atob(document.getElementById("plotly").textContent);
   const bytes = Uint8Array.from(packed, letter => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const stream = new Response(bytes).body.pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
   script.textContent = await new Response(stream).text();
   document.head.append(script);

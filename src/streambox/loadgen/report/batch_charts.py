@@ -12,6 +12,7 @@ from streambox.page import Chart, bar
 if TYPE_CHECKING:
     from streambox.loadgen.report.batches import Batches
 
+_FEW_SIZES: Final = 12
 _MEANINGS: Final = {
     "batchsize": "it was full",
     "timewindow": "its oldest request had waited for the time window",
@@ -28,13 +29,15 @@ def sizes(batches: Batches) -> Chart:
     shares = [table.share_text(count, batches.requests.sum()) for count in batches.requests[filled]]
     hover = "%{y:,} batches of %{x}<br>%{customdata} of the requests<extra></extra>"
     counts = batches.batches[filled].tolist()
-    trace = bar("", filled.tolist(), counts, "--batch", hover, customdata=shares)
+    trace = bar("", filled.tolist(), counts, "--batch", hover, customdata=shares, width=0.85)
     total, per_batch = table.count_text(batches.batches.sum()), table.number_text(batches.per_batch)
     caption = (
         f"{total} batches of {per_batch} rows on average, each counted once. "
         f"The average request was in a batch of {table.number_text(batches.per_request)}."
     )
-    layout: dict[str, Any] = {"showlegend": False, "hovermode": "closest"}
+    largest = int(filled.max(initial=1))
+    ticks = {"range": [0, largest + 1], "dtick": 1 if largest <= _FEW_SIZES else None, "tickformat": "d"}
+    layout: dict[str, Any] = {"showlegend": False, "hovermode": "closest", "xaxis": ticks}
     axes = ("Batch size (rows)", "Batches")
     return Chart("batches", "Batch sizes", caption, [trace] if len(filled) else [], axes, layout)
 

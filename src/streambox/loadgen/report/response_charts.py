@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _MARKED: Final = {"p50": 0.5, "p99": 0.99}
 _TOLD: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999, "max": 1.0}
 _STEEP: Final = 50
+_FEWEST_TICKS: Final = 3
+_MOST_TICKS: Final = 9
 
 
 def histogram(responses: Responses) -> Chart:
@@ -35,7 +37,7 @@ def histogram(responses: Responses) -> Chart:
         "showlegend": False,
         "hovermode": "closest",
         "bargap": 0,
-        "xaxis": {"type": "log", **_log_ticks(edges)},
+        "xaxis": {"type": "log", **(_log_ticks(edges[0], edges[-1]) if len(counts) else {})},
         **marks,
     }
     caption = "How many responses took so long, from the time their request was meant to go out."
@@ -138,10 +140,16 @@ def _marks(distribution: Distribution) -> dict[str, Any]:
     return {"shapes": shapes, "annotations": annotations, "margin": {"l": 56, "r": 12, "t": 34, "b": 8}}
 
 
-def _log_ticks(edges_ms: Numbers) -> dict[str, Any]:
-    """1, 2 and 5 of each decade over a short span, only the decades over a long one."""
-    span = math.log10(max(float(edges_ms[-1]), 1e-6) / max(float(edges_ms[0]), 1e-6))
-    return {"dtick": "D2"} if span < 2.5 else {"dtick": 1}
+def _log_ticks(low_ms: float, high_ms: float) -> dict[str, Any]:
+    """Decades, or as much finer as it takes to have three ticks in sight."""
+    decades = 10.0 ** np.arange(math.floor(math.log10(low_ms)), math.ceil(math.log10(high_ms)) + 1)
+    for digits in ((1,), (1, 2, 5), range(1, 10), np.arange(1, 10, 0.5), np.arange(1, 10, 0.1)):
+        ticks = np.outer(decades, digits).ravel()
+        ticks = ticks[(ticks >= low_ms) & (ticks <= high_ms)]
+        if len(ticks) >= _FEWEST_TICKS:
+            break
+    ticks = ticks[:: -(-len(ticks) // _MOST_TICKS)] if len(ticks) else np.array([low_ms])
+    return {"tickvals": _fine(ticks), "ticktext": [f"{tick:,.9g}" for tick in _fine(ticks)]}
 
 
 def _share_ticks(total: int) -> dict[str, Any]:

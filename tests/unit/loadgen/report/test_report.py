@@ -147,6 +147,26 @@ def test_the_histogram_holds_every_response_at_the_place_of_its_duration(tmp_pat
     assert all(10 ** note["x"] == pytest.approx(shape["x0"]) for shape, note in marks)
 
 
+@pytest.mark.parametrize(
+    ("first_ms", "last_ms", "some"),
+    [
+        (4.5, 6.5, ["5", "6"]),
+        (5.01, 5.19, ["5.1"]),
+        (2, 90, ["2", "5", "10", "20", "50"]),
+        (0.2, 900, ["1", "10", "100"]),
+        (0.002, 60_000, ["0.01", "1", "1,000", "10,000"]),
+    ],
+)
+def test_the_axis_of_the_histogram_has_ticks_however_narrow_or_wide_it_is(
+    tmp_path: Path, first_ms: float, last_ms: float, some: list[str]
+) -> None:
+    outcomes = make_run()
+    outcomes.done_ns[:] = outcomes.intended_ns + np.geomspace(first_ms * MS, last_ms * MS, 3000).astype(int)
+    axis = charts_in(render(tmp_path, outcomes))["histogram"]["layout"]["xaxis"]
+    assert 1 <= len(axis["tickvals"]) <= 9
+    assert set(some) <= set(axis["ticktext"])
+
+
 def test_a_stalled_sender_shows_between_the_two_percentile_curves(tmp_path: Path) -> None:
     page = render(tmp_path, make_eventful_run())
     intended, sent = charts_in(page)["tail"]["data"]
