@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -61,7 +62,7 @@ class Chart(msgspec.Struct, frozen=True):
     words: str = ""
 
     def section(self) -> str:
-        head = f'<h2 id="{self.name}">{escape(self.title)}</h2><p>{escape(self.caption)}</p>'
+        head = f'<h2 id="{self.name}">{escape(self.title)}</h2><p>{escape(_unbroken(self.caption))}</p>'
         label = escape(f"{self.title}. {self.words or self.caption}")
         box = (
             f'<div class="chart" id="chart-{self.name}" role="img" aria-label="{label}" '
@@ -75,6 +76,11 @@ class Chart(msgspec.Struct, frozen=True):
         for key, value in self.layout.items():
             layout[key] = {**layout[key], **value} if key in layout else value
         return {"id": f"chart-{self.name}", "data": self.traces, "layout": layout}
+
+
+def _unbroken(text: str) -> str:
+    """A figure and its unit stay on one line."""
+    return re.sub(r"(?<=\d) (?=%|[mµ]?s\b)", "\u00a0", text)
 
 
 def line(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streambox.loadgen.record import CONNECT_FAILED, TIMEOUT, UNSENT
 from streambox.loadgen.slo import parse_objective
+from streambox.loadgen.summary import WAITED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,19 +22,18 @@ def next_step(summary: Mapping[str, Any]) -> str | None:
     errors = summary.get("errors") or {}
     if any(kind.startswith(CONNECT_FAILED) for kind in errors):
         return "connections were refused: is the server running, and does it take so many? See --connections"
-    if not (summary.get("verdict") or {}).get("valid", True):
-        return _about_the_generator(errors)
+    verdict = summary.get("verdict") or {}
+    if not verdict.get("valid", True):
+        return _about_the_generator(errors, verdict.get("reasons") or ())
     missed = [one["objective"] for one in summary.get("objectives") or () if not one["holds"]]
     if missed:
         return _about_objectives(missed)
     return None if summary.get("wrong") else _about_errors(errors)
 
 
-def _about_the_generator(errors: Mapping[str, int]) -> str:
-    if errors.get(UNSENT):
-        return (
-            "requests found no connection: a slow server needs more of them (--connections), or a lower rate"
-        )
+def _about_the_generator(errors: Mapping[str, int], reasons: Sequence[str]) -> str:
+    if errors.get(UNSENT) or any(reason.endswith(WAITED) for reason in reasons):
+        return "the server was slower than the schedule: more --connections, or a lower rate, keep up with it"
     return "`streambox load calibrate` finds the rate that this machine can send on schedule"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from streambox.commands.load import load
 from streambox.loadgen.hints import next_step
+from streambox.loadgen.summary import WAITED
 
 KEPT = {"valid": True, "reasons": []}
 LATE = {"valid": False, "reasons": ["the send lag at p99 is 9.1 ms"]}
@@ -27,7 +28,8 @@ def missed(*texts: str) -> list[dict[str, Any]]:
     ("changes", "hint"),
     [
         ({"verdict": LATE}, "`streambox load calibrate` finds"),
-        ({"verdict": LATE, "errors": {"unsent": 3}}, "--connections"),
+        ({"verdict": LATE, "errors": {"unsent": 3}}, "more --connections"),
+        ({"verdict": {**LATE, "reasons": [f"late{WAITED}"]}}, "more --connections"),
         ({"verdict": LATE, "errors": {"unsent": 3, "connect_failed: refused": 1}}, "is the server running"),
         ({"objectives": missed("p99<50ms")}, "`streambox load find-max --slo 'p99<50ms'` searches"),
         (

@@ -55,9 +55,11 @@ class Distribution(msgspec.Struct):
             return np.full(len(ranks), np.nan)
         ranks = np.clip(ranks, 1, below[-1])
         buckets = np.searchsorted(below, ranks)
-        middles = (lower_ns(buckets) + lower_ns(buckets + 1)) / 2
-        middles[ranks == below[-1]] = self.largest_ns
-        found: Numbers = np.clip(middles, self.least_ns, self.largest_ns) / 1e6
+        counts = self.counts[buckets]
+        into = (ranks - below[buckets] + counts - 0.5) / counts  # as if they lay evenly in their bucket
+        values_ns = lower_ns(buckets) * (1 - into) + lower_ns(buckets + 1) * into
+        values_ns[ranks == below[-1]] = self.largest_ns
+        found: Numbers = np.clip(values_ns, self.least_ns, self.largest_ns) / 1e6
         return found
 
     def bars(self) -> tuple[Numbers, Numbers]:

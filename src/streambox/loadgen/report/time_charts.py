@@ -47,12 +47,13 @@ class TimeCharts:
         if table.mode_text(summary) == "closed-loop":
             caption += " A closed loop offers only what the server can take."
         style = {"shape": "hv", "hover": "%{y:,.0f}/s"}
-        # The last value twice: a step needs its far edge.
-        steps = [points(np.append(rates, rates[-1:])) for rates in (offered, achieved)]
         traces = [
-            line("offered", bins.edges, steps[0], "--faint", fill="--faint-fill", **style),
-            line("achieved", bins.edges, steps[1], "--main", **style),
+            line("offered", bins.edges, _steps(offered), "--faint", fill="--faint-fill", **style),
+            line("achieved", bins.edges, _steps(achieved), "--main", **style),
         ]
+        if (timeline.right < timeline.achieved).any():
+            right = _steps(timeline.right / bins.width_s)
+            traces.append(line("answered right", bins.edges, right, "--valid", dash="dash", **style))
         words = (
             f"At most {table.rate_text(float(offered.max()))} were offered, and "
             f"{table.rate_text(float(achieved.max()))} achieved."
@@ -159,6 +160,11 @@ class TimeCharts:
         return Chart(
             name, title, caption + self._note, traces, (bins.axis.title, y_axis), layout, words=words
         )
+
+
+def _steps(rates: Numbers) -> list[float | None]:
+    """The last value twice: a step needs its far edge."""
+    return points(np.append(rates, rates[-1:]))
 
 
 def rank_name(rank: float) -> str:

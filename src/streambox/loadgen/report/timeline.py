@@ -71,15 +71,16 @@ class TimeBins(msgspec.Struct, frozen=True):
 
 class Timeline(msgspec.Struct, frozen=True):
     """
-    One entry, or row, per bin. ``offered`` counts requests, ``achieved`` responses.
+    One entry, or row, per bin. ``offered`` counts requests, ``achieved`` responses, ``right`` right ones.
 
-    All but ``achieved`` go by the intended instants of the requests. NaN where a bin has none.
+    All but the last two go by the intended instants of the requests. NaN where a bin has none.
     ``response_ms`` and ``lag_ms`` have a column for each of ``RANKS``, ``kinds`` one for each
     kind of outcome, ``parts_ms`` for each of send lag, network, wait and service.
     """
 
     offered: Numbers
     achieved: Numbers
+    right: Numbers
     response_ms: Numbers
     lag_ms: Numbers
     parts_ms: Numbers
@@ -89,19 +90,20 @@ class Timeline(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, outcomes: Outcomes, bins: TimeBins) -> Timeline:
         """Reads one bin at a time: what it takes does not grow with the number of *outcomes*."""
-        achieved = np.zeros(bins.count, np.int64)
+        achieved, right = np.zeros((2, bins.count), np.int64)
         columns: tuple[list[Any], ...] = ([], [], [], [], [], [])
         for rows in bins.rows(outcomes):
             done_ns = outcomes.done_ns[rows]
             achieved += bins.counts(done_ns[done_ns >= 0])
+            right += bins.counts(done_ns[outcomes.kind[rows] == 0])
             for column, figure in zip(columns, _figures(outcomes, rows), strict=True):
                 column.append(figure)
         offered, response_ms, lag_ms, parts_ms, kinds, batch_size = map(np.array, columns)
-        return cls(offered, achieved, response_ms, lag_ms, parts_ms, kinds, batch_size)
+        return cls(offered, achieved, right, response_ms, lag_ms, parts_ms, kinds, batch_size)
 
 
 def _figures(outcomes: Outcomes, rows: slice) -> tuple[Any, ...]:
-    """Of one bin, in the order of the fields, but for ``achieved``."""
+    """Of one bin, in the order of the fields, but for those that go by the responses."""
     intended_ns, sent_ns, done_ns = outcomes.intended_ns[rows], outcomes.sent_ns[rows], outcomes.done_ns[rows]
     sent, done = sent_ns >= 0, done_ns >= 0
     return (

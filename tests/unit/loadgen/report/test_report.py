@@ -72,6 +72,16 @@ def test_rates_add_up_to_the_requests_offered_and_the_responses_that_came(tmp_pa
     assert achieved["y"][10] < 5
 
 
+def test_answers_that_were_not_right_part_a_third_line_from_the_achieved_rate(tmp_path: Path) -> None:
+    outcomes = make_run()
+    assert len(charts_in(render(tmp_path, outcomes))["rates"]["data"]) == 2
+    outcomes.kinds, outcomes.kind[500:600] = ("ok", "http_503"), 1
+    _, achieved, right = charts_in(render(tmp_path, outcomes))["rates"]["data"]
+    assert right["name"] == "answered right"
+    assert sum(achieved["y"][:-1]) - sum(right["y"][:-1]) == 100
+    assert right["y"][5] < 5 < achieved["y"][5] == 100
+
+
 def test_response_times_are_counted_from_the_intended_time(tmp_path: Path) -> None:
     outcomes = make_run()
     outcomes.sent_ns[500:600] += 7 * MS  # the generator was late in second 5
