@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from streambox.loadgen.record import REASONS, Outcomes
@@ -43,6 +45,18 @@ LANES = (
     Lane("ranker", "initech"),
     Lane("ranker"),
 )
+
+
+def by_lane(outcomes: Outcomes, duration_s: float) -> list[dict[str, Any]]:
+    """As summary.json tells of the lanes."""
+    rows = []
+    for number, lane in enumerate(LANES):
+        mine = outcomes.of_lanes(np.arange(len(LANES)) == number)
+        response_ms = dict(zip(("p50", "p99"), np.percentile(mine.response_ns, (50, 99)) / 1e6, strict=True))
+        row = {"model": lane.model, "tenant": lane.tenant, "weight": 1.0, "offered": len(mine)}
+        row |= {"ok": int(mine.ok.sum()), "goodput_per_s": mine.ok.sum() / duration_s}
+        rows.append({**row, "errors": mine.errors(), "response_ms": response_ms})
+    return rows
 
 
 def make_eventful_run(count: int = 60_000, seconds: int = 60, seed: int = 3) -> Outcomes:

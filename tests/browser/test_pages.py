@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from made_runs import LANES, SECOND, make_eventful_run, make_run
+from made_runs import LANES, SECOND, by_lane, make_eventful_run, make_run
 from streambox.loadgen.report import write_report
 from streambox.loadgen.slo import parse_objective
 from streambox.loadgen.summary import summarise
@@ -134,8 +134,9 @@ def eventful_report(path: Path) -> Path:
         begin_ns=5 * SECOND,
     )
     summary |= {"excluded": len(outcomes) - len(measured), "window_s": [5.0, 60.0]}
+    summary |= {"lanes": by_lane(measured, 55.0), "fairness": 0.5842}
     recipe = {"model": "digits", "type": "bursty", "multiple": 0.4, "length": 60, "seed": 3}
-    write_report(path, outcomes, summary, recipe, LANES)
+    write_report(path, outcomes, summary, recipe)
     return path
 
 
@@ -144,7 +145,7 @@ def plain_report(path: Path) -> Path:
     summary = summarise(
         outcomes, mode="open-loop", seed=1, schedule_sha256="ab" * 32, duration_ns=30 * SECOND
     )
-    write_report(path, outcomes, summary, {"model": "digits", "rate_per_s": 100.0, "seed": 1}, LANES[:1])
+    write_report(path, outcomes, summary, {"model": "digits", "rate_per_s": 100.0, "seed": 1})
     return path
 
 

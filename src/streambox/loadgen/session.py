@@ -117,10 +117,7 @@ def write_run(folder: Path, finished: Finished) -> None:
         finished.schedule.to_parquet(folder / SCHEDULE)
         finished.outcomes.to_parquet(folder / "outcomes.parquet")
         (folder / "summary.json").write_bytes(summary_json(finished.summary))
-        schedule = finished.schedule
-        write_report(
-            folder / "report.html", finished.outcomes, finished.summary, schedule.recipe, schedule.lanes
-        )
+        write_report(folder / "report.html", finished.outcomes, finished.summary, finished.schedule.recipe)
         discard(folder)
     except OSError as error:
         raise RunFailed(

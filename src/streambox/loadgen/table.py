@@ -188,6 +188,8 @@ def _lanes(summary: Mapping[str, Any]) -> Table:
         )
     if lanes[_MOST_LANES:]:
         table.add_row(f"  and {len(lanes) - _MOST_LANES} more")
+    if summary.get("fairness") is not None:
+        table.add_row("  fairness (Jain)", number_text(summary["fairness"]))
     return table
 
 

@@ -236,6 +236,11 @@ def test_each_lane_has_a_row() -> None:
     assert "digits/[globex] 3,000" in text
 
 
+def test_how_fair_it_was_is_told_below_the_lanes() -> None:
+    assert "fairness (Jain) 0.58" in squeezed(shown(summary(lanes=LANES, fairness=0.5842)))
+    assert "fairness" not in shown(summary(lanes=LANES, fairness=None))
+
+
 def test_one_lane_or_none_has_no_table() -> None:
     assert "goodput" not in shown(summary(lanes=LANES[:1])) + shown(summary())
 

@@ -1,9 +1,9 @@
 """
 The report of a run: one HTML page that needs nothing but itself.
 
-Figures are made of the outcomes by pure functions (``timeline``, ``distribution``, ``batches``,
-``tenants``), drawn as charts (``time_charts``, ``response_charts``, ``batch_charts``), and put
-on a page under what the run is worth (``head``).
+Figures are made of the outcomes by pure functions (``timeline``, ``distribution``, ``batches``),
+drawn as charts (``time_charts``, ``response_charts``, ``batch_charts``), and put on a page under
+what the run is worth (``head``, ``lanes``).
 """
 
 from __future__ import annotations
@@ -11,42 +11,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streambox.loadgen import table
-from streambox.loadgen.report import batch_charts, head, response_charts
+from streambox.loadgen.report import batch_charts, head, lanes, response_charts
 from streambox.loadgen.report.batches import Batches
 from streambox.loadgen.report.distribution import Responses
-from streambox.loadgen.report.tenants import figures_by_lane
 from streambox.loadgen.report.time_charts import TimeCharts
 from streambox.loadgen.report.timeline import TimeBins, Timeline
-from streambox.loadgen.slo import parse_objective
 from streambox.loadgen.split import Split
 from streambox.page import page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from streambox.loadgen.record import Outcomes
-    from streambox.loadgen.report.tenants import LaneFigures
     from streambox.page import Chart
-    from streambox.workload.schedule import Lane
 
 __all__ = ["write_report"]
 
 
 def write_report(
-    path: Path,
-    outcomes: Outcomes,
-    summary: Mapping[str, Any],
-    recipe: Mapping[str, Any],
-    lanes: Sequence[Lane] = (),
+    path: Path, outcomes: Outcomes, summary: Mapping[str, Any], recipe: Mapping[str, Any]
 ) -> None:
     """
     Write the page that shows a run.
 
     The figures of *summary* (summary.json) and the *recipe* of the schedule are shown as
-    they are; what is drawn is made of the *outcomes*, which belong to *lanes*. Whatever
-    their number, the page stays near the size of plotly.js (2 MB, packed), and what is
-    held at once to a million of them.
+    they are; what is drawn is made of the *outcomes*. Whatever their number, the page
+    stays near the size of plotly.js (2 MB, packed), and what is held at once to a million
+    of them.
     """
     measured = _measured(outcomes, summary)
     responses, split = Responses.of(measured), Split.of(measured)
@@ -56,7 +48,7 @@ def write_report(
         head.recipe(summary, recipe),
         head.key_figures(summary),
         head.objectives(summary),
-        head.lanes(_by_lane(measured, lanes, summary), summary),
+        lanes.section(summary),
         *(chart.section() for chart in charts if chart.traces),
         _note(outcomes, responses, split),
         head.environment(summary),
@@ -93,13 +85,6 @@ def _charts(
         over_time.batches(),
         batch_charts.reasons(batches),
     ]
-
-
-def _by_lane(outcomes: Outcomes, lanes: Sequence[Lane], summary: Mapping[str, Any]) -> Sequence[LaneFigures]:
-    if len(lanes) < 2:
-        return ()
-    objectives = [parse_objective(one["objective"]) for one in summary.get("objectives") or ()]
-    return figures_by_lane(outcomes, lanes, float(summary.get("duration_s") or 0), objectives)
 
 
 def _note(outcomes: Outcomes, responses: Responses, split: Split) -> str:

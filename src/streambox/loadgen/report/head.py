@@ -1,26 +1,19 @@
-"""The top of the page: what the run is worth, how to get it again, its key figures, whose they are."""
+"""The top of the page: what the run is worth, how to get it again, its key figures."""
 
 from __future__ import annotations
 
 import json
 from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from streambox.loadgen import table
 from streambox.loadgen.report.recipe import drawing_command
-from streambox.loadgen.report.tenants import jain
-from streambox.loadgen.slo import parse_objective
 from streambox.page import cards
 from streambox.page import table as html_table
 from streambox.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from streambox.loadgen.report.tenants import LaneFigures
-    from streambox.workload.schedule import Lane
-
-_MOST_KINDS: Final = 2
+    from collections.abc import Mapping
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
@@ -69,31 +62,13 @@ def key_figures(summary: Mapping[str, Any]) -> str:
 
 def objectives(summary: Mapping[str, Any]) -> str:
     rows = [
-        [escape(one["objective"]), escape(one["found"]), _judged(one["holds"])]
+        [escape(one["objective"]), escape(one["found"]), judged(one["holds"])]
         for one in summary.get("objectives") or ()
     ]
     if not rows:
         return ""
     shown = html_table(["objective", "found", ""], rows)
     return f'<section class="narrow"><h2>Objectives</h2>{shown}</section>'
-
-
-def lanes(figures: Sequence[LaneFigures], summary: Mapping[str, Any]) -> str:
-    """A row for each tenant and model, and how fair the run was to them."""
-    if len(figures) < 2:
-        return ""
-    judged = summary.get("objectives") or ()
-    told = [_objectives_of(one.lane, judged) for one in figures]
-    head, texts = ["lane", "offered", "ok", "goodput", "p50", "p99", "errors"], [6]
-    rows = [_lane_row(one) for one in figures]
-    if any(told):
-        head, texts = [*head, "objectives"], [6, 7]
-        rows = [[*row, verdicts] for row, verdicts in zip(rows, told, strict=True)]
-    goodput = "Goodput counts the right answers that came within the time of every objective that names one."
-    return (
-        f"<section><h2>Tenants and models</h2><p>{goodput} {_fairness(figures)}</p>"
-        f"{html_table(head, rows, texts=texts)}</section>"
-    )
 
 
 def environment(summary: Mapping[str, Any]) -> str:
@@ -119,51 +94,5 @@ def facts(pairs: Mapping[str, Any]) -> str:
     return f'<dl class="facts">{"".join(items)}</dl>' if items else ""
 
 
-def _judged(holds: bool) -> str:
+def judged(holds: bool) -> str:
     return '<span class="met">✓ met</span>' if holds else '<span class="missed">✗ missed</span>'
-
-
-def _lane_row(one: LaneFigures) -> list[str]:
-    return [
-        escape(str(one.lane)),
-        table.count_text(one.offered),
-        table.share_text(one.ok, one.offered),
-        table.rate_text(one.goodput_per_s),
-        table.ms_text(one.p50_ms),
-        table.ms_text(one.p99_ms),
-        escape(_errors(one)),
-    ]
-
-
-def _errors(one: LaneFigures) -> str:
-    """All of them, and the most frequent kinds."""
-    total = sum(one.errors.values())
-    ranked = sorted(one.errors.items(), key=lambda item: -item[1])[:_MOST_KINDS]
-    if not total:
-        return "none"
-    more = ", …" if len(one.errors) > _MOST_KINDS else ""
-    return f"{table.count_text(total)}: {table.errors_text(dict(ranked))}{more}"
-
-
-def _objectives_of(lane: Lane, judged: Sequence[Mapping[str, Any]]) -> str:
-    """Those that name it, and whether they were met."""
-    mine = [one for one in judged if _names(one["objective"], lane)]
-    return "<br>".join(f"{escape(one['objective'])} {_judged(one['holds'])}" for one in mine)
-
-
-def _names(text: str, lane: Lane) -> bool:
-    objective = parse_objective(text)
-    named = objective.tenant is not None or objective.model is not None
-    return named and objective.tenant in (None, lane.tenant) and objective.model in (None, lane.model)
-
-
-def _fairness(figures: Sequence[LaneFigures]) -> str:
-    index = jain([one.goodput_per_s for one in figures])
-    if index is None:
-        return "Nobody got any."
-    of_offered = jain([one.goodput_per_s / one.offered for one in figures if one.offered])
-    least = table.number_text(1 / len(figures))
-    return (
-        f"Jain's index of it is {table.number_text(index)}, and {table.number_text(of_offered)} of its share "
-        f"of what each lane offered: 1 where all get the same, {least} where one gets all."
-    )

@@ -95,7 +95,7 @@ class Timeline(msgspec.Struct, frozen=True):
         for rows in bins.rows(outcomes):
             done_ns = outcomes.done_ns[rows]
             achieved += bins.counts(done_ns[done_ns >= 0])
-            right += bins.counts(done_ns[outcomes.kind[rows] == 0])
+            right += bins.counts(done_ns[(done_ns >= 0) & (outcomes.kind[rows] == 0)])
             for column, figure in zip(columns, _figures(outcomes, rows), strict=True):
                 column.append(figure)
         offered, response_ms, lag_ms, parts_ms, kinds, batch_size = map(np.array, columns)

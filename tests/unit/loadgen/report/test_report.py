@@ -16,10 +16,7 @@ from streambox.loadgen.slo import parse_objective
 from streambox.loadgen.summary import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
-
-    from streambox.workload.schedule import Lane
 
 RECIPE = {
     "model": "digits",
@@ -41,9 +38,8 @@ def render(
     outcomes: Outcomes,
     summary: dict[str, Any] | None = None,
     recipe: dict[str, Any] | None = None,
-    lanes: Sequence[Lane] = (),
 ) -> str:
-    write_report(path / "report.html", outcomes, summary or summary_of(outcomes), recipe or RECIPE, lanes)
+    write_report(path / "report.html", outcomes, summary or summary_of(outcomes), recipe or RECIPE)
     return (path / "report.html").read_text(encoding="utf-8")
 
 
@@ -276,33 +272,6 @@ def test_objectives_stand_in_a_table_with_what_was_found(tmp_path: Path) -> None
     text = text_of(render(tmp_path, outcomes, summary))
     assert "p99&lt;50ms 6.480ms ✓ met p99&lt;1ms 6.480ms ✗ missed" in text
     assert text.count("6.480ms") == 2  # not among the remarks as well
-
-
-def test_each_lane_has_a_row_and_what_names_it_its_verdict(tmp_path: Path) -> None:
-    outcomes = make_eventful_run()
-    objectives = [parse_objective(text) for text in ("tenant=acme:p50<20ms", "model=ranker:p99<1ms")]
-    judged = [one.judge(outcomes, LANES, 60 * SECOND).summary() for one in objectives]
-    summary = summary_of(outcomes, seconds=60) | {"objectives": judged}
-    text = text_of(render(tmp_path, outcomes, summary, lanes=LANES))
-    text = text[text.index("Tenants and models") :]
-    counts = np.bincount(outcomes.lane)
-    for lane, count in zip(LANES, counts, strict=True):
-        assert f" {lane} {count:,} " in text
-    assert text.count("tenant=acme:p50&lt;20ms ✓ met") == 2
-    assert text.count("model=ranker:p99&lt;1ms ✗ missed") == 2
-
-
-def test_fairness_is_told_of_goodput_and_of_its_share_of_what_was_offered(tmp_path: Path) -> None:
-    outcomes = make_run(count=3000)
-    outcomes.lane[2000:] = 1
-    fail(outcomes, slice(0, 1000), "timeout")
-    text = text_of(render(tmp_path, outcomes, lanes=LANES[:2]))
-    assert "Jain's index of it is 1, and 0.90 of its share" in text  # 1000 and 1000; a half and the whole
-    assert "0.50 where one gets all" in text
-
-
-def test_one_lane_needs_no_table_of_lanes(tmp_path: Path) -> None:
-    assert "Tenants and models" not in render(tmp_path, make_run(), lanes=LANES[:1])
 
 
 def test_the_verdict_is_told_without_its_colour(tmp_path: Path) -> None:
