@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import uuid
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,16 +19,7 @@ from streambox.loadgen import session
 from streambox.loadgen.answer_key import NumbersKey
 from streambox.loadgen.payload import make_payloads
 from streambox.workload.schedule import Schedule
-
-
-def marked(marker: str) -> set[str]:
-    """The living processes whose environment holds *marker*: a process and all its descendants."""
-    found = set()
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):  # it has just ended
-            if marker.encode() in environment.read_bytes():
-                found.add(environment.parent.name)
-    return found
+from support import marked
 
 
 def test_the_demo_serves_loads_checks_and_leaves_its_report(tmp_path):
