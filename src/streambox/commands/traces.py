@@ -26,7 +26,7 @@ from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.payload import count_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.workload.events import Events
-from streambox.workload.fit import MODELS, fit
+from streambox.workload.fit import MODELS, check_models, fit
 from streambox.workload.processes import format_process
 from streambox.workload.schedule import Schedule
 from streambox.workload.traces import read_trace
@@ -80,6 +80,7 @@ def fit_trace(source: str, models: tuple[str, ...] | None, seed: int, out: Path 
     SOURCE is a trace, a pattern file, or a schedule.parquet. All its functions count together.
     The last line is what to give to `streambox load --process`.
     """
+    check_models(models or MODELS)
     with _written_whole(out, Path(source)) if out is not None else nullcontext() as part:
         events = (
             _schedule_events(source, given) if _is_parquet(source) else _trace_events(source, seed, given)
