@@ -11,6 +11,7 @@ from rich.console import Console
 from streambox.commands.target import DURATION, model_of, payload_options, sending_options, target_options
 from streambox.config import load_config
 from streambox.errors import RunFailed, UsageError
+from streambox.loadgen.open_files import raise_open_files_limit
 from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.session import (
     check_finished,
@@ -89,6 +90,7 @@ def load(
     instant whatever the server does. Latency counts from that instant. Exit code 1
     when an answer was wrong or the generator could not keep its schedule.
     """
+    raise_open_files_limit()
     if ctx.invoked_subcommand is not None:
         _refuse_options_before(ctx)
         return
@@ -112,12 +114,11 @@ def load(
         sending=payload_options(given),
         schedule=schedule,
     )
-    if as_json:
-        click.echo(summary_json(finished.summary), nl=False)
-    else:
-        Console().print(summary_table(finished.summary))
-    if out is not None:
-        write_run(out, finished)
+    try:
+        if out is not None:
+            write_run(out, finished)
+    finally:  # each without the other, where a disk is full
+        _show(finished.summary, as_json=as_json)
     check_finished(finished.summary, allow_invalid=allow_invalid)
 
 
@@ -130,8 +131,17 @@ def recover(folder: Path) -> None:
     What was in flight then counts as interrupted; what was not yet due does not count.
     """
     finished = finish(*read_remains(folder))
-    Console().print(summary_table(finished.summary))
-    write_run(folder, finished)
+    try:
+        write_run(folder, finished)
+    finally:
+        _show(finished.summary)
+
+
+def _show(summary: dict[str, Any], *, as_json: bool = False) -> None:
+    if as_json:
+        click.echo(summary_json(summary), nl=False)
+    else:
+        Console().print(summary_table(summary))
 
 
 @load.command("find-max")

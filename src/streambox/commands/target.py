@@ -9,7 +9,14 @@ from urllib.parse import quote
 import click
 
 from streambox.errors import UsageError
-from streambox.loadgen.payload import PayloadOptions, Target, checked_header, checked_path, parse_url
+from streambox.loadgen.payload import (
+    PayloadOptions,
+    Target,
+    checked_header,
+    checked_host,
+    checked_path,
+    parse_url,
+)
 from streambox.loadgen.run import RunOptions
 from streambox.units import parse_duration
 
@@ -95,7 +102,8 @@ def sending_options(config: Config, given: dict[str, Any], **more: Any) -> RunOp
         target = parse_url(given["url"], given["path"])
     else:
         port = given["port"] or section.port or config.port
-        target = Target(given["host"] or section.host, port, checked_path(given["path"] or section.path))
+        host = checked_host(given["host"] or section.host)
+        target = Target(host, port, checked_path(given["path"] or section.path))
     if given.get("api", "reference") != "reference" and target.path in ("/", section.path):
         target = target._replace(path=f"/v2/models/{quote(model_of(config, given), safe='')}/infer")
     timeout_ns = given["timeout"] if given["timeout"] is not None else section.timeout

@@ -42,7 +42,11 @@ class ColumnFolder:
         return self._map(name, count, np.dtype(dtype), 0)
 
     def grow(self, name: str, column: Array, count: int, fill: int) -> Array:
-        """*column* with room for *count* entries; the old array is not to be used any more."""
+        """
+        *column* with room for *count* entries; the old array is not to be used any more.
+
+        Raises OSError, and leaves the old one as it was, when there is no room.
+        """
         before = len(column)
         grown = self._map(name, count, column.dtype, os.O_CREAT)
         grown[before:] = fill
@@ -61,15 +65,19 @@ class ColumnFolder:
         file = os.open(self.path / name, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)
         try:
             if flags:
-                _take_room(file, size_bytes)
+                self._take_room(file, size_bytes)
             mapped = self._maps[name] = mmap.mmap(file, size_bytes)
         finally:
             os.close(file)
         return np.frombuffer(mapped, dtype)
 
-
-def _take_room(file: int, size_bytes: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, size_bytes)
-    else:  # macOS
-        os.ftruncate(file, size_bytes)
+    def _take_room(self, file: int, size_bytes: int) -> None:
+        before_bytes = os.fstat(file).st_size
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file, 0, size_bytes)
+            else:  # macOS
+                os.ftruncate(file, size_bytes)
+        except OSError as error:
+            os.ftruncate(file, before_bytes)  # some file systems keep what they could get
+            raise OSError(error.errno, error.strerror, str(self.path)) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import httptools
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streambox.loadgen.sender import Sender
 
 MOST_BODY_BYTES: Final = 64 * 1024 * 1024
+MOST_BODIES_BYTES: Final = 512 * 1024 * 1024  # of all responses that are coming in
 IDLE: Final = -1
 
 
@@ -37,6 +38,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_chunk",
+        "_counted_bytes",
         "_parser",
         "_partial",
         "_sender",
@@ -49,8 +51,9 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, sender: Sender, connected: socket.socket | None) -> None:
         self._sender = sender
         self._socket = connected
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._body: bytes | bytearray = b""
+        self._counted_bytes = 0  # of the body, in what all connections hold
         self._chunk = b""  # what the parser is at work on, where a response began with it
         self._partial = False
         self.index = IDLE
@@ -61,6 +64,8 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._drop_body()
+        self._parser = None  # it refers to us: nobody would find the two while the collector rests
         self._sender.on_lost(self)
 
     def send(self, index: int, request: bytes) -> None:
@@ -109,11 +114,20 @@ class ClientConnection(asyncio.Protocol):
         if type(self._body) is bytes:
             self._body = bytearray(self._body)
         self._body += body
-        if len(self._body) > MOST_BODY_BYTES:
-            self._sender.on_garbage(self)
+        sender = self._sender
+        sender.incoming_bytes += len(body)
+        self._counted_bytes += len(body)
+        if len(self._body) > MOST_BODY_BYTES or sender.incoming_bytes > MOST_BODIES_BYTES:
+            self._drop_body()
+            sender.on_garbage(self)
+
+    def _drop_body(self) -> None:
+        self._sender.incoming_bytes -= self._counted_bytes
+        self._counted_bytes, self._body = 0, b""
 
     def on_message_complete(self) -> None:
         parser, body = self._parser, bytes(self._body)
+        self._drop_body()
         self._partial = False
         status, keep_alive = parser.get_status_code(), parser.should_keep_alive()
         if status < 200:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from streambox.errors import RunFailed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -85,12 +87,14 @@ class Outcomes:
         *intended_ns* empty: a closed loop's, which are in the folder, too.
         """
         outcomes = cls(np.empty(0, np.int64), kinds)
+        columns = {name: folder.open(name, dtype) for name, (dtype, _) in _COLUMNS.items()}
         if not len(intended_ns):
             intended_ns = folder.open("intended_ns", "<i8")
+            # It may have died, or met the end of the disk, while it made room for more.
+            intended_ns = intended_ns[: min(map(len, columns.values()))]
             lane = np.zeros(len(intended_ns), np.uint8)
         outcomes.intended_ns, outcomes.lane = intended_ns, lane
-        for name, (dtype, _) in _COLUMNS.items():
-            column = folder.open(name, dtype)
+        for name, column in columns.items():
             if len(column) < len(intended_ns):
                 raise OSError(f"{name} has {len(column)} of {len(intended_ns)} entries")
             setattr(outcomes, name, column[: len(intended_ns)])
@@ -201,23 +205,29 @@ class Outcomes:
         return part
 
     def grow(self, count: int) -> None:
-        """Make room for *count* entries in all; a closed loop does not know how many will come."""
-        more = count - len(self)
+        """
+        Make room for *count* entries in all; a closed loop does not know how many will come.
+
+        Raises OSError, and changes nothing, when there is no room for them.
+        """
+        fills = {"intended_ns": 0, **{name: none for name, (_, none) in _COLUMNS.items()}}
+        grown = {name: self._grown(name, count, fill) for name, fill in fills.items()}
+        self.lane = np.append(self.lane, np.zeros(count - len(self), np.uint8))
+        for name, column in grown.items():
+            setattr(self, name, column)
+
+    def _grown(self, name: str, count: int, fill: int) -> np.ndarray[Any, np.dtype[Any]]:
+        column: np.ndarray[Any, np.dtype[Any]] = getattr(self, name)
         if self._folder is not None:
-            self.intended_ns = self._folder.grow("intended_ns", self.intended_ns, count, 0)
-        else:
-            self.intended_ns = np.append(self.intended_ns, np.zeros(more, np.int64))
-        self.lane = np.append(self.lane, np.zeros(more, np.uint8))
-        for name, (dtype, none) in _COLUMNS.items():
-            old = getattr(self, name)
-            if self._folder is not None:
-                grown = self._folder.grow(name, old, count, none)
-            else:
-                grown = np.append(old, np.full(more, none, dtype))
-            setattr(self, name, grown)
+            return self._folder.grow(name, column, count, fill)
+        return np.append(column, np.full(count - len(column), fill, column.dtype))
 
     def rename(self, kind: str, new: str) -> None:
-        self.kinds = tuple(new if name == kind else name for name in self.kinds)
+        """What ended as *kind* has ended as *new*."""
+        if new not in self.kinds:
+            self.kinds = tuple(new if name == kind else name for name in self.kinds)
+        elif kind in self.kinds:
+            self.kind[self.kind == self.kinds.index(kind)] = self.kinds.index(new)
 
     def trim(self) -> None:
         """Keep in memory only what is in use; the rest is in the folder's files."""
@@ -283,7 +293,7 @@ class Recorder:
         self._kinds: dict[str, int] = {OK: 0}
         self.outcomes.kind[:] = self.kind(UNSENT)
         self._timeout = self.kind(TIMEOUT)
-        for kind in (WRONG, BAD_RESPONSE, RESET, OTHER):
+        for kind in (WRONG, BAD_RESPONSE, RESET, INTERRUPTED, OTHER):
             self.kind(kind)
         self.added = 0
         self.sent = 0
@@ -307,12 +317,20 @@ class Recorder:
         return number
 
     def add(self, intended_ns: int) -> int:
-        """A request that no schedule foresaw (closed loop); returns its index."""
+        """
+        A request that no schedule foresaw (closed loop); returns its index.
+
+        Raises RunFailed when the disk has no room for its outcome.
+        """
         index = self.added
-        self.added += 1
         if index == len(self.outcomes):
-            self.outcomes.grow(max(1024, 2 * index))
+            try:
+                self.outcomes.grow(max(1024, 2 * index))
+            except OSError as error:
+                where = error.filename or "memory"
+                raise RunFailed(f"{where}: no room for more outcomes: {error.strerror}") from None
             self.outcomes.kind[index:] = self.kind(UNSENT)
+        self.added += 1
         self.outcomes.intended_ns[index] = intended_ns
         return index
 

@@ -327,6 +327,8 @@ class Run:
             yield
         finally:
             loop.set_exception_handler(before)
+        if isinstance(self._failure, RunFailed):
+            raise self._failure
         if self._failure is not None:
             raise RunFailed(f"the load generator failed: {self._failure!r}") from self._failure
 

@@ -27,6 +27,7 @@ _SWEEP_S: Final = 0.005  # so often that one sweep has little to clear: at 30,00
 _CHECKS_AT_ONCE: Final = 16
 _SLACK_NS: Final = 200_000  # checks are put off when the next request is due sooner
 _MOST_UNCHECKED: Final = 8192
+_LARGE_BYTES: Final = 32 * 1024  # a response beyond that is not put by to be checked
 _MOST_HEADS: Final = 256
 _NEVER_NS: Final = 1 << 62
 _RETRY_S: Final = 0.05  # before a caller of a closed loop tries to connect again
@@ -79,6 +80,7 @@ class Sender:
         self._busy = 0
         self._addresses: list[Any] = []
         self.heads: dict[bytes, Framing] = {}
+        self.incoming_bytes = 0  # of responses that are not whole yet
         self.responses = Gauge()
         self.lags = Gauge()
         self.next_due_ns = _NEVER_NS
@@ -93,7 +95,7 @@ class Sender:
         results = await asyncio.gather(*(self._open() for _ in range(count)), return_exceptions=True)
         failure = next((result for result in results if isinstance(result, OSError)), None)
         if not self._connections:
-            raise RunFailed(f"cannot connect to {self._target.url}: {_why(failure)}: is the server running?")
+            raise RunFailed(f"cannot connect to {self._target.url}: {_why(failure)}{_advice(failure)}")
 
     def start(self, start_ns: int) -> None:
         """The run begins: instants count from *start_ns* of the monotonic clock."""
@@ -237,11 +239,14 @@ class Sender:
         now_ns = time.monotonic_ns() - self.start_ns
         self._recorder.on_response(index, connection.first_byte_ns - self.start_ns, now_ns, status)
         self.responses.add(now_ns - int(self._recorder.outcomes.intended_ns[index]))
-        self._unchecked.append((index, status, body))
-        if len(self._unchecked) > _MOST_UNCHECKED:
-            self._check_one()
+        if len(body) > _LARGE_BYTES:
+            self._checker.check(index, status, body)
         else:
-            self.check_in_slack(now_ns)
+            self._unchecked.append((index, status, body))
+            if len(self._unchecked) > _MOST_UNCHECKED:
+                self._check_one()
+            else:
+                self.check_in_slack(now_ns)
         connection.index = IDLE
         self._busy -= 1
         if keep_alive:
@@ -334,3 +339,11 @@ def _why(error: BaseException | None) -> str:
         # asyncio puts the address in place of the reason; a name that is not found has no errno.
         return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
     return str(error) if error else "no connection"
+
+
+def _advice(error: BaseException | None) -> str:
+    if isinstance(error, socket.gaierror):
+        return ": is the name right?"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ""  # said above
+    return ": does it speak TLS?" if isinstance(error, ssl.SSLError) else ": is the server running?"

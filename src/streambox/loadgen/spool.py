@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from streambox.errors import UsageError
+from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.columns import ColumnFolder
-from streambox.loadgen.record import INTERRUPTED, TIMEOUT, Outcomes, Recorder
+from streambox.loadgen.record import INTERRUPTED, OTHER, TIMEOUT, Outcomes, Recorder
 from streambox.loadgen.summary import CLOSED_LOOP
 from streambox.workload.schedule import Schedule
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FOLDER: Final = ".outcomes"
 SCHEDULE: Final = "schedule.parquet"
 _STATE: Final = "run.json"
+_RECOVER: Final = "streambox load recover"
 
 
 class RunState(msgspec.Struct, frozen=True):
@@ -46,22 +47,51 @@ def recording(out: Path | None, schedule: Schedule, state: RunState) -> Iterator
     A recorder whose outcomes lie in *out*, and the schedule beside them; without *out* in a
     folder of their own that goes when this ends.
 
-    Raises UsageError when *out* cannot be written, or has no room for them.
+    Raises UsageError when it cannot be written, or has no room for them. A run that fails in
+    the middle says where its outcomes lie.
     """
-    if out is None:
-        with tempfile.TemporaryDirectory(prefix="streambox-") as scratch:
-            yield _recorder(Path(scratch), schedule)
-        return
-    folder = out / FOLDER
+    with contextlib.ExitStack() as stack:
+        if out is None:
+            yield _in_scratch(stack, schedule)
+            return
+        recorder = _in_folder(out, schedule, state)
+        try:
+            yield recorder
+        except RunFailed as error:
+            if not recorder.sent:
+                discard(out)
+                raise
+            raise RunFailed(f"{error}: make files of what came of the run: {_RECOVER} {out}") from error
+
+
+def _in_scratch(stack: contextlib.ExitStack, schedule: Schedule) -> Recorder:
     try:
-        shutil.rmtree(folder, ignore_errors=True)
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="streambox-"))
+        return _recorder(Path(scratch), schedule)
+    except OSError as error:
+        raise UsageError(
+            f"the temporary folder has no room for the outcomes of {len(schedule)} requests: "
+            f"{error.strerror or error}: TMPDIR names another one, --out a folder to keep them in"
+        ) from None
+
+
+def _in_folder(out: Path, schedule: Schedule, state: RunState) -> Recorder:
+    folder = out / FOLDER
+    discard(out)
+    try:
         schedule.to_parquet(out / SCHEDULE)
         recorder = _recorder(folder, schedule)
-        recorder.on_kinds = lambda kinds: _write_state(folder, msgspec.structs.replace(state, kinds=kinds))
-        recorder.on_kinds(recorder.outcomes.kinds)
+        _write_state(folder, msgspec.structs.replace(state, kinds=recorder.outcomes.kinds))
     except OSError as error:
+        discard(out)
         raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
-    yield recorder
+
+    def on_kinds(kinds: tuple[str, ...]) -> None:
+        with contextlib.suppress(OSError):  # a full disk: it is only a name, and only if we die
+            _write_state(folder, msgspec.structs.replace(state, kinds=kinds))
+
+    recorder.on_kinds = on_kinds
+    return recorder
 
 
 def discard(out: Path) -> None:
@@ -80,9 +110,10 @@ def recover(out: Path) -> tuple[Schedule, Outcomes, RunState]:
         state = msgspec.json.decode((folder / _STATE).read_bytes(), type=RunState)
         schedule = Schedule.from_parquet(out / SCHEDULE)
         outcomes = Outcomes.open(ColumnFolder(folder), schedule.intended_ns, schedule.lane, state.kinds)
+        outcomes.kind[outcomes.kind >= len(state.kinds)] = state.kinds.index(OTHER)
     except FileNotFoundError:
         raise UsageError(f"{out}: no run to recover: a run that ended leaves nothing unfinished") from None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, msgspec.DecodeError) as error:
         raise UsageError(f"{out}: cannot be recovered: {error}") from None
     begun = np.flatnonzero(outcomes.dispatched_ns >= 0)
     outcomes = outcomes.first(int(begun[-1]) + 1 if len(begun) else 0)

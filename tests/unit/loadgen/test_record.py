@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
+from streambox.errors import RunFailed
 from streambox.loadgen.record import OK, TIMEOUT, UNSENT, WRONG, Outcomes, Recorder
 
 
@@ -152,3 +154,27 @@ def test_waits_of_ids_that_are_no_running_numbers_are_left_as_they_are():
         record.on_batch(index, batch_id, 1, 500, 1)
     record.outcomes.apportion_waits()
     assert record.outcomes.wait_ns.tolist() == [500, 500]
+
+
+def test_a_kind_that_is_renamed_to_one_there_is_joins_it():
+    record = Recorder(np.arange(4, dtype=np.int64))
+    for index, kind in enumerate((OK, TIMEOUT, WRONG, WRONG)):
+        record.on_end(index, kind)
+    record.outcomes.rename(TIMEOUT, WRONG)
+    record.outcomes.rename("unheard of", WRONG)
+    assert record.outcomes.errors() == {WRONG: 3}
+
+
+def test_no_room_for_more_changes_nothing(monkeypatch):
+    record = Recorder(np.empty(0, np.int64))
+    for number in range(1024):
+        record.add(number)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "/out")
+
+    monkeypatch.setattr(np, "append", full)
+    with pytest.raises(RunFailed, match="/out: no room for more outcomes: No space left on device"):
+        record.add(1024)
+    assert (record.added, len(record.outcomes)) == (1024, 1024)
+    assert record.outcomes.intended_ns.tolist() == list(range(1024))

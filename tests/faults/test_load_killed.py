@@ -1,0 +1,75 @@
+"""``streambox load`` killed, or short of what a process needs, in the middle of a run."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+
+import pyarrow.parquet as pq
+import pytest
+
+from load_process import FILES, complaint, kinds, load, load_command
+from rude_server import RudeServer, nothing, well
+
+LONG = ("--check", "none", "--quiet", "--timeout", "60s", "--connections", 60)
+
+
+def run_and_kill(server: RudeServer, after: int, *arguments: object) -> None:
+    """SIGKILL once *server* has been asked so often."""
+    process = subprocess.Popen(load_command("--url", server.url, *LONG, *arguments))
+    try:
+        server.wait_until_asked(after)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [("--rate", 500, "--duration", "60s"), ("--concurrency", 60, "--duration", "60s")],
+    ids=["open", "closed"],
+)
+def test_what_a_killed_run_had_is_recovered_and_what_was_in_flight_is_told_apart(workload, tmp_path):
+    with RudeServer(lambda *asked: (well if asked[1] < 50 else nothing)(*asked)) as server:
+        run_and_kill(server, 100, *workload, "--out", tmp_path)
+    assert not FILES & {path.name for path in tmp_path.iterdir()} - {"schedule.parquet"}
+    recovered = load("recover", tmp_path)
+    assert recovered.returncode == 0, recovered.stderr
+    assert "completed" in recovered.stdout
+    assert set(kinds(tmp_path)) <= {"ok", "interrupted", "unsent"}
+    outcomes = pq.read_table(tmp_path / "outcomes.parquet")
+    # To be asked 100 times over 60 connections, the server must have been read 40 times.
+    assert 40 <= sum(done_ns >= 0 for done_ns in outcomes["done_ns"].to_pylist()) <= 50
+    assert sum(sent_ns >= 0 for sent_ns in outcomes["sent_ns"].to_pylist()) >= 99
+
+
+def test_what_has_been_recovered_once_is_done(tmp_path):
+    with RudeServer(well) as server:
+        run_and_kill(server, 20, "--rate", 500, "--duration", "60s", "--out", tmp_path)
+    assert load("recover", tmp_path).returncode == 0
+    assert "no run to recover" in complaint(load("recover", tmp_path), code=2)
+
+
+def few_files() -> None:
+    """In the process that is to run: no more than 64 open files, unless it asks for more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+
+
+def test_as_many_connections_are_opened_as_the_system_allows(tmp_path):
+    with RudeServer(well) as server:
+        options = ("--concurrency", 150, "--duration", "300ms", "--check", "none", "--quiet")
+        done = load("--url", server.url, *options, "--out", tmp_path, preexec_fn=few_files)
+    assert done.returncode == 0, done.stderr
+    assert set(kinds(tmp_path)) == {"ok"}
+
+
+def test_a_hard_limit_on_open_files_is_an_outcome_by_its_name(tmp_path):
+    def hardly_any_files() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+    with RudeServer(nothing) as server:
+        options = ("--rate", 200, "--duration", "500ms", "--check", "none", "--quiet", "--timeout", "1s")
+        done = load("--url", server.url, *options, "--out", tmp_path, preexec_fn=hardly_any_files)
+    complaint(done)
+    assert set(kinds(tmp_path)) == {"timeout", "connect_failed: Too many open files"}
