@@ -59,6 +59,7 @@ def measure(
     seconds: float,
     console: Console,
     *,
+    most: bool = True,
     rates: Sequence[int] = RATES_PER_S,
     tools: Sequence[Tool] = TOOLS,
 ) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def measure(
     here = [tool for tool in tools if tool.name not in left_out]
     found: dict[str, Any] = {"versions": {tool.name: tool.version() for tool in here}, "left_out": left_out}
     with _two_cores(), tempfile.TemporaryDirectory() as scratch:
-        found["most"] = _most(here, rounds, seconds, Path(scratch), console)
+        found["most"] = _most(here, rounds, seconds, Path(scratch), console) if most else None
         found["steady"] = {
             str(rate): _steady(here, rate, rounds, seconds, Path(scratch), console) for rate in rates
         }
@@ -276,7 +277,8 @@ def _spreads(blocks: dict[str, list[Block]]) -> dict[str, dict[str, dict[str, fl
 
 
 def tables(found: dict[str, Any]) -> list[Table]:
-    return [*([_most_table(found)] if found["most"] else []), _steady_table(found)]
+    drawn = [_most_table(found)] if found["most"] else []
+    return [*drawn, _steady_table(found)] if found["steady"] else drawn
 
 
 def _most_table(found: dict[str, Any]) -> Table:
@@ -349,7 +351,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of one measurement")
-    parser.add_argument("--rates", type=int, nargs="*", default=[*RATES_PER_S])
+    parser.add_argument("--rates", type=int, nargs="*", default=[*RATES_PER_S], help="to keep; may be none")
+    parser.add_argument("--rates-only", action="store_true", help="not how much each can make of nginx")
     parser.add_argument("--beside", choices=[tool.name for tool in TOOLS if tool is not OURS], nargs="*")
     args = parser.parse_args()
     tools = [tool for tool in TOOLS if tool is OURS or args.beside is None or tool.name in args.beside]
@@ -357,7 +360,10 @@ def main() -> None:
     console = Console()
     facts = ", ".join(f"{key} {fact}" for key, fact in machine().items())
     console.print(facts, highlight=False, soft_wrap=True)
-    console.print(*tables(measure(args.rounds, args.seconds, console, rates=args.rates, tools=tools)))
+    found = measure(
+        args.rounds, args.seconds, console, most=not args.rates_only, rates=args.rates, tools=tools
+    )
+    console.print(*tables(found))
 
 
 if __name__ == "__main__":

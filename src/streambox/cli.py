@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -69,7 +70,8 @@ def _one_line(error: click.ClickException) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"streambox: {message}", err=True)
+    with contextlib.suppress(OSError):  # nobody can be told; the exit code still says which it was
+        click.echo(f"streambox: {message}", err=True)
     _let_go_of_stdout()
     sys.exit(code)
 

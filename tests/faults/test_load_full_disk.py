@@ -74,6 +74,14 @@ def test_no_room_in_the_temporary_folder_likewise(small_disk):
     assert server.asked == 0
 
 
+def test_a_folder_that_can_only_be_read_is_found_out_before_anything_is_sent(small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with RudeServer(well) as server:
+        done = load("--url", server.url, *BRIEF, "--out", small_disk / "run")
+    assert "cannot be written: Read-only file system" in complaint(done, code=2)
+    assert server.asked == 0
+
+
 # ---- in the middle -------------------------------------------------------------------------------
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import subprocess
 
 import pyarrow.parquet as pq
 import pytest
 
-from load_process import FILES, complaint, kinds, load, load_command
+from load_process import BRIEF, FILES, complaint, kinds, load, load_command
 from rude_server import RudeServer, nothing, well
 
 LONG = ("--check", "none", "--quiet", "--timeout", "60s", "--connections", 60)
@@ -73,3 +75,23 @@ def test_a_hard_limit_on_open_files_is_an_outcome_by_its_name(tmp_path):
         done = load("--url", server.url, *options, "--out", tmp_path, preexec_fn=hardly_any_files)
     complaint(done)
     assert set(kinds(tmp_path)) == {"timeout", "connect_failed: Too many open files"}
+
+
+@pytest.mark.parametrize("progress", ["a full device", "a closed pipe"])
+def test_a_progress_display_that_nobody_can_read_costs_no_run(progress, tmp_path):
+    with RudeServer(well) as server, contextlib.ExitStack() as stack:
+        if progress == "a full device":
+            stderr = stack.enter_context(open("/dev/full", "w"))
+        else:
+            reader, writer = os.pipe()
+            os.close(reader)
+            stderr = stack.enter_context(os.fdopen(writer, "w"))
+        options = [option for option in BRIEF if option != "--quiet"]
+        done = load("--url", server.url, *options, "--allow-invalid", "--out", tmp_path, stderr=stderr)
+    assert done.returncode == 0
+    assert kinds(tmp_path) == {"ok": 20}
+
+
+def test_wrong_usage_has_its_exit_code_also_where_it_cannot_be_told():
+    with open("/dev/full", "w") as full:
+        assert load("--rate", "nan", stderr=full).returncode == 2

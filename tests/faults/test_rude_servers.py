@@ -41,6 +41,17 @@ def test_an_answer_that_is_none_is_an_outcome_of_its_own(answer, kind, tmp_path)
     assert kinds(tmp_path) == {kind: 20}
 
 
+WITHOUT_LENGTH = b"HTTP/1.0 200 OK\r\n\r\nok"
+
+
+def test_an_answer_without_a_length_ends_with_its_connection(tmp_path):
+    """As the servers of many a standard library write them."""
+    with RudeServer(then_closing(bytes_of(WITHOUT_LENGTH))) as server:
+        done = load("--url", server.url, *BRIEF, "--allow-invalid", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert kinds(tmp_path) == {"ok": 20}
+
+
 PEAK = """
 import atexit, sys
 from streambox.cli import main
@@ -133,6 +144,12 @@ def test_plain_http_behind_https_is_said_to_be_no_tls():
         done = load("--url", server.url.replace("http:", "https:"), *BRIEF)
     assert (line := complaint(done)).endswith(": does it speak TLS?")
     assert "TLS failed" in line
+
+
+def test_a_server_that_never_answers_the_handshake_is_one_that_timed_out():
+    with RudeServer(nothing) as server:
+        done = load("--url", server.url.replace("http:", "https:"), *BRIEF, "--timeout", "300ms")
+    assert "timed out" in complaint(done)
 
 
 def test_a_certificate_of_somebody_else_is_refused(authority, tmp_path):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from stall import Stall, responses_ns
+
 from streambox.clock import VirtualClock
 from streambox.loadgen.pacer import Pacer
 from streambox.loadgen.record import OK, Outcomes, Recorder
@@ -70,7 +70,7 @@ def replay(intended_ns, asleep: range = range(0)) -> Outcomes:
 
 
 def wait_in_turn(seconds: int) -> Outcomes:
-    """Closed loop: each caller sends when its last answer has come, 1000 times a second all together at most."""
+    """Closed loop: each caller sends when its last answer has come, together at most 1000 times a second."""
     recorder = Recorder(np.empty(0, np.int64))
     bench = Bench(recorder)
     gap_ns = CALLERS * MS
@@ -109,7 +109,7 @@ def test_every_percentile_of_a_stalled_server_is_the_exact_one(arrivals):
 
 
 def test_a_generator_that_was_not_woken_counts_that_as_its_users_would():
-    """Asleep for 0.3 s of the server's stall, it sends what fell due meanwhile at once, and shifts nothing."""
+    """Asleep for 0.3 s, it sends what fell due meanwhile at once, and shifts nothing."""
     intended_ns = arrivals_at_rate(1000, 20 * SECOND, "constant", np.random.default_rng(3))
     asleep = range(6800 * MS + 1, 7100 * MS)
     outcomes = replay(intended_ns, asleep)

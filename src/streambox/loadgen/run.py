@@ -126,7 +126,7 @@ class Run:
         finally:
             await self._sender.close()
             clock.close()
-            self._view.stop()
+            _show(self._view.stop)
         outcomes = recorder.outcomes.first(self._offered())
         outcomes.apportion_waits()
         return outcomes
@@ -198,7 +198,7 @@ class Run:
 
     def _begin(self, total: int) -> int:
         duration_ns = self._options.duration_ns or self._schedule.duration_ns
-        self._view.start(total, duration_ns / 1e9)
+        _show(self._view.start, total, duration_ns / 1e9)
         start_ns = time.monotonic_ns() + _LEAD_NS
         self._sender.start(start_ns)
         self._rehearse(start_ns - _REHEARSED_NS)
@@ -224,7 +224,7 @@ class Run:
                 async with asyncio.timeout(_PROGRESS_S):
                     await self._end.wait()
             if not isinstance(self._view, SilentView):  # what nobody sees is not worth its milliseconds
-                self._view.update(self._progress())
+                _show(self._view.update, self._progress())
             if time.monotonic_ns() > trim_ns:
                 trim_ns = time.monotonic_ns() + _TRIM_NS
                 self._recorder.outcomes.trim()
@@ -331,6 +331,12 @@ class Run:
             raise self._failure
         if self._failure is not None:
             raise RunFailed(f"the load generator failed: {self._failure!r}") from self._failure
+
+
+def _show(show: Callable[..., None], *facts: Any) -> None:
+    """A display that nobody can read any more, as on a terminal that has gone, costs no run."""
+    with contextlib.suppress(OSError, SystemExit):  # the latter is what rich makes of a closed pipe
+        show(*facts)
 
 
 @contextlib.contextmanager

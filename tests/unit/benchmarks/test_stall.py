@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from stall import Stall, responses_ns
 
 MS = 1_000_000

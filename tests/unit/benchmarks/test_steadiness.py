@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from steadiness import late_by_own_clocks_ns, late_ns
 
 PER_S = 1e8  # one every 10 ns

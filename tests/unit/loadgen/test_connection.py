@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from streambox.loadgen import connection as module
-from streambox.loadgen.connection import ClientConnection
+from streambox.loadgen.connection import ClientConnection, Framing
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
@@ -17,7 +17,7 @@ class Sender:
     """Notes what it is told."""
 
     def __init__(self) -> None:
-        self.heads: dict[bytes, object] = {}
+        self.heads: dict[bytes, Framing] = {}
         self.incoming_bytes = 0
         self.responses: list[bytes] = []
         self.garbage = 0
@@ -26,7 +26,8 @@ class Sender:
     def on_response(self, connection, status, body, keep_alive) -> None:
         self.responses.append(body)
 
-    def learn(self, head, framing) -> None: ...
+    def learn(self, head, framing) -> None:
+        self.heads[head] = framing
 
     def on_garbage(self, connection) -> None:
         self.garbage += 1
@@ -37,6 +38,12 @@ class Sender:
 
 def connected(sender: Sender) -> ClientConnection:
     return ClientConnection(sender, None)
+
+
+def busy(sender: Sender) -> ClientConnection:
+    connection = connected(sender)
+    connection.index = 0
+    return connection
 
 
 def feed(connection: ClientConnection, size: int, *, pieces: int) -> None:
@@ -76,6 +83,46 @@ def test_responses_that_come_in_together_have_a_limit_together(monkeypatch):
     assert sender.incoming_bytes <= 1000
     connections[0].data_received(bytes(100))
     assert sender.garbage == 1
+
+
+@pytest.mark.parametrize(
+    "reads", [[b"HTTP/1.0 200 OK\r\n\r\nabc", b"def"], [b"HTTP/1.1 200 OK\r\n\r\n", b"abcdef"]]
+)
+def test_a_body_without_a_length_lasts_until_the_connection_ends(reads):
+    sender = Sender()
+    for _ in range(2):  # also where the same head has been seen before
+        connection = busy(sender)
+        for read in reads:
+            connection.data_received(read)
+        assert not sender.responses
+        connection.eof_received()
+        assert sender.responses.pop() == b"abcdef"
+
+
+@pytest.mark.parametrize(
+    ("read", "why"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc", "it has a length, and is shorter"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "the last chunk is missing"),
+        (b"HTTP/1.1 200 OK\r\nServer: x\r\n", "the head is not whole"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "the answer is yet to come"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc", "the same"),
+    ],
+)
+def test_any_other_end_cuts_the_response_off(read, why):
+    sender = Sender()
+    connection = busy(sender)
+    connection.data_received(read)
+    connection.eof_received()
+    assert sender.responses == [], why
+
+
+def test_an_end_that_nobody_waits_for_is_no_response():
+    sender = Sender()
+    connection = connected(sender)
+    connection.data_received(b"HTTP/1.0 200 OK\r\n\r\nabc")
+    connection.eof_received()
+    assert sender.responses == []
 
 
 @pytest.mark.parametrize("pieces", [0, 5])
