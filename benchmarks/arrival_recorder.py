@@ -17,7 +17,7 @@ from array import array
 
 import numpy as np
 
-from streambox.loadgen.open_files import raise_open_files_limit
+from streambox.loadgen.process import most_sockets
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 _TIMESTAMPS = 35  # SO_TIMESTAMPNS, which the socket module does not name
@@ -81,7 +81,7 @@ class Recorder:
 
 
 def main() -> None:
-    raise_open_files_limit()
+    most_sockets()  # raises the limit on open files
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
         # Its connections have it from the first packet on.
         listener.setsockopt(socket.SOL_SOCKET, _TIMESTAMPS, 1)

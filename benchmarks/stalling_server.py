@@ -16,7 +16,7 @@ import uvloop
 from stall import Stall
 
 from streambox.clock import LoopClock
-from streambox.loadgen.open_files import raise_open_files_limit
+from streambox.loadgen.process import most_sockets
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BACKLOG = 4096
@@ -67,5 +67,5 @@ async def serve(stall: Stall) -> None:
 
 
 if __name__ == "__main__":
-    raise_open_files_limit()
+    most_sockets()  # raises the limit on open files
     uvloop.run(serve(Stall(*map(int, sys.argv[1:4]))))

@@ -75,6 +75,24 @@ def broken(x):
     raise ValueError("several\nlines " + "x" * 2000)
 
 
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def odd_errors(x):
+    match int(x[0, 0]):
+        case 1:
+            raise ValueError("odd \ud800 bytes,\n\x1b[31mred")
+        case 2:
+            raise Mute
+        case 3:
+            raise KeyError
+        case 4:
+            raise streambox.RowError(0, "a lone \udc00")
+    return 2 * x
+
+
 def obey(x):
     """Doubles, or does what the first number of the first row says."""
     match int(x[0, 0]):

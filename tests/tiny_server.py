@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import re
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from streambox.loadgen.payload import Target, predict_digits
+from streambox.loadgen.rows import predict_digits
+from streambox.loadgen.target import Target
 from streambox.models.digits import heldout
 
 if TYPE_CHECKING:
@@ -19,11 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request: its place in the order of arrival, and what it asks."""
+    """One request: its place in the order of arrival, and what it asks, in the reference's API or any."""
 
     number: int
     request_id: str
     vector: tuple[float, ...]
+    model: str = "digits"
+    head: str = ""
+    body: bytes = b""
 
     @property
     def index(self) -> int:
@@ -55,6 +60,15 @@ def http(body: bytes, status: str = "200 OK", head: str = "") -> bytes:
 
 async def right(asked: Asked) -> bytes:
     return http(reply(asked))
+
+
+def _asked(number: int, head: str, body: bytes) -> Asked:
+    try:
+        tree = json.loads(body)
+        vector = tuple(tree["data"]["vector"])
+        return Asked(number, tree["request_id"], vector, tree["model"], head, body)
+    except (ValueError, KeyError, TypeError):
+        return Asked(number, "", (), "", head, body)
 
 
 class TinyServer:
@@ -101,6 +115,7 @@ class TinyServer:
     def wait_until_asked(self, count: int) -> None:
         """Return once *count* requests have come."""
         self._goal = count
+        self._reached.clear()
         if len(self.asked) < count:
             assert self._reached.wait(30), f"only {len(self.asked)} of {count} requests came"
 
@@ -149,16 +164,15 @@ class TinyServer:
         finally:
             writer.close()
 
-    async def _read(self, reader: asyncio.StreamReader) -> bytes:
-        """The body of the next request; its head is kept."""
+    async def _read(self, reader: asyncio.StreamReader) -> tuple[str, bytes]:
+        """Head and body of the next request."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.heads.append(head)
-        length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length:"))
-        return await reader.readexactly(int(length.partition(":")[2]))
+        length = re.search(r"\r\ncontent-length: *(\d+)", head.lower())
+        return head, await reader.readexactly(int(length[1]) if length else 0)
 
-    async def _answer(self, body: bytes) -> bytes | None:
-        tree = json.loads(body)
-        asked = Asked(len(self.asked), tree["request_id"], tuple(tree["data"]["vector"]))
+    async def _answer(self, request: tuple[str, bytes]) -> bytes | None:
+        asked = _asked(len(self.asked), *request)
         self.asked.append(asked)
         self.in_hand += 1
         self.most_at_once = max(self.most_at_once, self.in_hand)

@@ -103,6 +103,8 @@ class VirtualExecutor:
     async def load(self) -> ModelSpec:
         return SPEC
 
+    def hurry(self) -> None: ...
+
     async def unload(self) -> None:
         return
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import heapq
 import os
-import struct
 import sys
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -161,6 +160,52 @@ class LoopClock:
                 self._arm(next_ns)
 
 
+class WakeUp:
+    """
+    Calls *callback* on the loop at one instant, which can be moved; as fine as ``LoopClock``, with less ado.
+
+    The callback has to say when to be called next: ``at`` an instant, or ``never``.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._timer: asyncio.TimerHandle | None = None
+        self._when_ns = 0
+        self._alarm = Alarm.create()
+        if self._alarm is not None:
+            # An alarm that is set anew has nothing to be acknowledged any more.
+            loop.add_reader(self._alarm.fd, callback)
+
+    def at(self, when_ns: int) -> None:
+        if self._alarm is not None:
+            self._alarm.set(when_ns)
+            return
+        self.never()
+        self._when_ns = when_ns
+        delay_s = max(0, when_ns - time.monotonic_ns()) / _NS_PER_S
+        self._timer = self._loop.call_later(delay_s, self._on_timer)
+
+    def never(self) -> None:
+        if self._alarm is not None:
+            self._alarm.clear()
+        elif self._timer is not None:
+            self._timer.cancel()
+
+    def close(self) -> None:
+        self.never()
+        if self._alarm is not None:
+            self._loop.remove_reader(self._alarm.fd)
+            self._alarm.close()
+            self._alarm = None
+
+    def _on_timer(self) -> None:
+        if time.monotonic_ns() < self._when_ns:  # the loop rounds
+            self.at(self._when_ns)
+        else:
+            self._callback()
+
+
 class Alarm:
     """
     A Linux ``timerfd`` on CLOCK_MONOTONIC, set to absolute instants.
@@ -168,15 +213,16 @@ class Alarm:
     Python has it from 3.13 on; before that it is reached through ctypes.
     """
 
-    __slots__ = ("_libc", "_spec", "fd")
+    __slots__ = ("_at", "_set", "_spec", "fd")
 
     _CLOCK_MONOTONIC = 1
     _NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
     _ABSOLUTE = 1
 
     def __init__(self, libc: ctypes.CDLL, fd: int) -> None:
-        self._libc = libc
-        self._spec = ctypes.create_string_buffer(32)
+        self._set = libc.timerfd_settime
+        self._spec = (ctypes.c_int64 * 4)()  # interval and instant, each in seconds and ns
+        self._at = ctypes.byref(self._spec)
         self.fd = fd
 
     @classmethod
@@ -184,15 +230,22 @@ class Alarm:
         """A new alarm, or None on a platform that has none."""
         if not sys.platform.startswith("linux"):
             return None
-        libc = ctypes.CDLL(None, use_errno=True)
+        # These calls never block: to let go of the interpreter for them would double their cost.
+        libc = ctypes.PyDLL(None, use_errno=True)
         fd = libc.timerfd_create(cls._CLOCK_MONOTONIC, cls._NONBLOCK_CLOEXEC)
         return cls(libc, fd) if fd >= 0 else None
 
     def set(self, when_ns: int) -> None:
         """Make ``fd`` readable at *when_ns*; an instant that has passed makes it readable now."""
-        when_ns = max(when_ns, 1)  # zero would disarm it
-        struct.pack_into("=qqqq", self._spec, 0, 0, 0, when_ns // _NS_PER_S, when_ns % _NS_PER_S)
-        if self._libc.timerfd_settime(self.fd, self._ABSOLUTE, self._spec, None) != 0:
+        self._arm(max(when_ns, 1))  # zero would disarm it
+
+    def clear(self) -> None:
+        """``fd`` is not readable, and will not be until it is set again."""
+        self._arm(0)
+
+    def _arm(self, when_ns: int) -> None:
+        self._spec[2], self._spec[3] = divmod(when_ns, _NS_PER_S)
+        if self._set(self.fd, self._ABSOLUTE, self._at, None) != 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime failed")
 
     def acknowledge(self) -> None:

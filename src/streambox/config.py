@@ -8,34 +8,42 @@ key is an error that names the nearest known one.
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_type_hints
+from typing import Any, Final, Literal
 
 import msgspec
 import yaml
 
-from streambox.errors import ConfigError, UsageError
-from streambox.units import Duration, Size, format_duration, format_size, parse_duration, parse_size
+from streambox.errors import ConfigError
+from streambox.sections import (
+    Section,
+    check_keys,
+    convert_unit,
+    expand,
+    parse_yaml,
+    plain_message,
+    show_unit,
+)
+from streambox.units import Duration, Size
 
 _MS: Final = 1_000_000
 _S: Final = 1_000_000_000
 _MIB: Final = 1024**2
 
 
-class _Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """Common to all sections: a key nobody reads is an error, not a silence."""
+Datatype = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64"
+]
 
 
-class GinSection(_Section, frozen=True):
+class GinSection(Section, frozen=True):
     """The reference's name for the server section."""
 
     port: int | None = None
 
 
-class LoadGeneratorSection(_Section, frozen=True):
+class LoadGeneratorSection(Section, frozen=True):
     """Defaults for ``streambox load``; the command line wins. ``multipile`` is the reference's spelling."""
 
     host: str = "localhost"
@@ -53,7 +61,7 @@ class LoadGeneratorSection(_Section, frozen=True):
     timeout: Duration | None = None
 
 
-class BatcherSection(_Section, frozen=True, rename={"class_": "class"}):
+class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
     """
     The server and the defaults of every model.
 
@@ -83,15 +91,15 @@ class BatcherSection(_Section, frozen=True, rename={"class_": "class"}):
     max_buffered_bytes: Size = Size(1024 * _MIB)
 
 
-class TensorSection(_Section, frozen=True):
+class TensorSection(Section, frozen=True):
     """One input or output of a ``python`` model; ``shape[0]`` is the row axis, -1."""
 
     name: str
-    datatype: str
+    datatype: Datatype
     shape: tuple[int, ...]
 
 
-class ModelSection(_Section, frozen=True):
+class ModelSection(Section, frozen=True):
     """
     One model. Unset batching keys take the ``batcher`` section's.
 
@@ -116,14 +124,14 @@ class ModelSection(_Section, frozen=True):
     threads: int = 1
 
 
-class LogSection(_Section, frozen=True):
+class LogSection(Section, frozen=True):
     """Structured logs on standard error: ``console`` for people, ``json`` for machines."""
 
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Config(_Section, frozen=True):
+class Config(Section, frozen=True):
     """
     The whole configuration. ``models`` None means the built-in ones.
 
@@ -174,26 +182,27 @@ def load_config(path: Path | None = None) -> Config:
 
 def parse_config(text: str, folder: str = ".") -> Config:
     """As ``load_config``, from YAML text."""
-    tree = _expand(_parse_yaml(text))
+    try:
+        tree = expand(parse_yaml(text))
+    except RecursionError:
+        raise ConfigError("nested too deeply, or an alias refers to what it is a part of") from None
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
         raise ConfigError(f"expected sections such as 'batcher:' at the top, got {type(tree).__name__}")
     tree = {key: section for key, section in tree.items() if section is not None}  # all of it commented out
-    if "folder" in tree:
-        raise _unknown_key("folder", "folder", set(Config.__struct_fields__) - {"folder"})
-    _check_keys(tree, Config, "")
+    check_keys(tree, Config, "")
     try:
-        config = msgspec.convert(tree, Config, dec_hook=_convert_unit)
+        config = msgspec.convert(tree, Config, dec_hook=convert_unit)
     except msgspec.ValidationError as error:
-        raise _invalid_model(tree) or ConfigError(_plain(error)) from None
+        raise _invalid_model(tree) or ConfigError(plain_message(error)) from None
     _check_values(config)
     return msgspec.structs.replace(config, folder=folder)
 
 
 def show_config(config: Config) -> str:
     """*config* with all its defaults, as YAML that ``parse_config`` reads back."""
-    tree = msgspec.to_builtins(config, enc_hook=_show_unit)
+    tree = msgspec.to_builtins(config, enc_hook=show_unit)
     del tree["folder"]
     if tree["models"] is None:
         del tree["models"]
@@ -209,128 +218,15 @@ def _read(path: Path) -> str:
         raise ConfigError(f"cannot be read: {error}") from None
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML's safe loader, which takes the last of two equal keys in silence; this one does not."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if isinstance(key, str) and key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key if isinstance(key, str) else id(key_node))
-        return super().construct_mapping(node, deep)
-
-
-def _parse_yaml(text: str) -> Any:
-    try:
-        return yaml.load(text, _UniqueKeys)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise ConfigError(f"{where}not valid YAML: {problem}") from None
-
-
-# ---- ${VAR} --------------------------------------------------------------------------------------
-
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
-
-
-def _expand(node: Any) -> Any:
-    """Fill in variables in every string; one that is nothing but a variable is read as YAML (a port)."""
-    if isinstance(node, dict):
-        return {key: _expand(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_expand(value) for value in node]
-    if not isinstance(node, str) or "${" not in node:
-        return node
-    filled = _VARIABLE.sub(_lookup, node)
-    return _parse_yaml(filled) if _VARIABLE.fullmatch(node) else filled
-
-
-def _lookup(match: re.Match[str]) -> str:
-    name, default = match.groups()
-    value = os.environ.get(name, default)
-    if value is None:
-        raise ConfigError(f"${{{name}}} is not set in the environment: set it, or write ${{{name}:default}}")
-    return value
-
-
-# ---- units and checks ----------------------------------------------------------------------------
-
-
-def _convert_unit(kind: type, value: Any) -> Any:
-    try:
-        if kind is Duration:
-            return Duration(parse_duration(value))
-        if kind is Size:
-            return Size(parse_size(value))
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-    raise TypeError(
-        f"no conversion to {kind.__name__}"
-    )  # pragma: no cover - a section with a new kind of field
-
-
-def _show_unit(value: Any) -> str:
-    return format_duration(value) if isinstance(value, Duration) else format_size(value)
-
-
-def _check_keys(node: Any, section: Any, where: str) -> None:
-    """Walk *node* beside its type; refuse the first key that its section does not have."""
-    struct = _struct_of(section)
-    if struct is not None and isinstance(node, dict):
-        hints = get_type_hints(struct)
-        known = dict(zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True))
-        for key, value in node.items():
-            path = f"{where}.{key}" if where else str(key)
-            if key not in known:
-                raise _unknown_key(str(key), path, set(known))
-            _check_keys(value, hints[known[key]], path)
-        return
-    inner = next((arg for arg in get_args(section) if _contains_struct(arg)), None)
-    if inner is None:
-        return
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in items:
-        if isinstance(node, dict) and not isinstance(key, str):
-            raise ConfigError(f"{where}.{key}: a name is text: write {str(key)!r} in quotes")
-        _check_keys(value, _value_type(inner), f"{where}.{key}")
-
-
 def _invalid_model(tree: dict[str, Any]) -> ConfigError | None:
     """The first model that is at fault, by its name, which msgspec does not give."""
     models = tree.get("models")
     for name, section in models.items() if isinstance(models, dict) else ():
         try:
-            msgspec.convert(section, ModelSection, dec_hook=_convert_unit)
+            msgspec.convert(section, ModelSection, dec_hook=convert_unit)
         except msgspec.ValidationError as error:
-            return ConfigError(_plain(error, f"models.{name}"))
+            return ConfigError(plain_message(error, f"models.{name}"))
     return None
-
-
-def _struct_of(section: Any) -> Any:
-    return section if isinstance(section, type) and issubclass(section, msgspec.Struct) else None
-
-
-def _contains_struct(section: Any) -> bool:
-    return _struct_of(section) is not None or any(_contains_struct(arg) for arg in get_args(section))
-
-
-def _value_type(section: Any) -> Any:
-    """The element type of ``dict[str, T]`` or ``tuple[T, ...]``; a struct is its own."""
-    if _struct_of(section) is not None:
-        return section
-    return next(_value_type(arg) for arg in get_args(section) if _contains_struct(arg))
-
-
-def _unknown_key(key: str, path: str, known: set[str]) -> ConfigError:
-    nearest = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known keys here: {', '.join(sorted(known))}"
-    return ConfigError(f"unknown key {path!r}: {hint}")
 
 
 _POSITIVE: Final = (
@@ -352,20 +248,20 @@ def _check_values(config: Config) -> None:
         value = getattr(config, name).port
         if value is not None and not 0 <= value <= 65535:
             raise ConfigError(f"{name}.port: {value} is not a port, 0 to 65535")
+    if not config.batcher.host:
+        raise ConfigError("batcher.host: must not be empty: 0.0.0.0 stands for every address")
     if not all(config.batcher.class_.partition(":")):
         raise ConfigError(f"batcher.class: {config.batcher.class_!r} must read 'module:Class'")
     _check_positive("batcher", config.batcher, _POSITIVE)
     for name, model in (config.models or {}).items():
         where = f"models.{name}"
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-            raise ConfigError(f"{where}: a model's name is letters, digits, '_', '.' and '-'")
         _check_positive(
             where, model, ("max_batch_size", "max_queue_size", "request_timeout", "instances", "threads")
         )
         _check_source(where, model)
 
 
-def _check_positive(where: str, section: _Section, keys: tuple[str, ...]) -> None:
+def _check_positive(where: str, section: Section, keys: tuple[str, ...]) -> None:
     for key in keys:
         value = getattr(section, key)
         if value is not None and value < 1:
@@ -377,15 +273,11 @@ def _check_source(where: str, model: ModelSection) -> None:
         missing = next((key for key in ("callable", "inputs", "outputs") if not getattr(model, key)), None)
         if missing:
             raise ConfigError(f"{where}.{missing}: a python executor needs it")
-        if ":" not in (model.callable or ""):
+        if not all((model.callable or "").partition(":")):
             raise ConfigError(f"{where}.callable: {model.callable!r} must read 'module:callable'")
-        for kind in ("inputs", "outputs"):
-            for index, tensor in enumerate(getattr(model, kind)):
-                if tensor.shape[:1] != (-1,):
-                    raise ConfigError(
-                        f"{where}.{kind}.{index}.shape: the first dimension counts rows: write it as -1"
-                    )
-    elif (model.path is None) == (model.builtin is None):
+        _check_tensors(f"{where}.inputs", model.inputs)
+        _check_tensors(f"{where}.outputs", model.outputs)
+    elif (not model.path) == (model.builtin is None):
         raise ConfigError(f"{where}: an onnx executor needs either 'path' or 'builtin'")
     unread = {"python": ("path", "builtin", "preprocess"), "onnx": ("callable", "inputs", "outputs")}
     for key in unread[model.executor]:
@@ -393,11 +285,17 @@ def _check_source(where: str, model: ModelSection) -> None:
             raise ConfigError(f"{where}.{key}: a model with executor {model.executor!r} has no use for it")
 
 
-def _plain(error: msgspec.ValidationError, where: str = "") -> str:
-    """msgspec's ``message - at `$.batcher.port``` with the key first, as our other messages have it."""
-    message, _, path = str(error).partition(" - at `$")
-    key = (where + re.sub(r"\[(\d+)\]", r".\1", path.rstrip("`"))).lstrip(".")
-    return f"{key}: {message[0].lower()}{message[1:]}" if key else message
+def _check_tensors(where: str, tensors: tuple[TensorSection, ...]) -> None:
+    names: set[str] = set()
+    for index, tensor in enumerate(tensors):
+        at = f"{where}.{index}"
+        if not tensor.name or tensor.name in names:
+            raise ConfigError(f"{at}.name: {'given twice' if tensor.name else 'must not be empty'}")
+        names.add(tensor.name)
+        if tensor.shape[:1] != (-1,):
+            raise ConfigError(f"{at}.shape: the first dimension counts rows: write it as -1")
+        if not all(dim == -1 or dim > 0 for dim in tensor.shape):
+            raise ConfigError(f"{at}.shape: a dimension is a number from 1, or -1 for any: {[*tensor.shape]}")
 
 
 def _without_none(node: Any) -> Any:

@@ -16,25 +16,28 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
-import numpy as np
 import structlog
 
 from streambox.batcher.batch import signature
 from streambox.batcher.interface import QueueSettings
 from streambox.batcher.request import PendingRequest
 from streambox.batcher.scheduler import Scheduler, ServedModel
+from streambox.batcher.streambox import StreamBoxBatcher
 from streambox.clock import LoopClock
-from streambox.config import Config, ModelSection
-from streambox.errors import BadRequest, ConfigError, Draining, UnknownModel
+from streambox.config import BatcherSection, Config, ModelSection
+from streambox.errors import ConfigError, Draining, UnknownModel
 from streambox.executor.base import LoadFailed, ModelSpec, TensorSpec
+from streambox.executor.model import located
 from streambox.executor.options import WorkerOptions
 from streambox.executor.process import WorkerExecutor
+from streambox.inputs import check_inputs
 from streambox.models import BUILTIN
-from streambox.protocol.datatypes import NUMPY_BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
+
+    import numpy as np
 
     from streambox.batcher.interface import Batcher
     from streambox.executor.base import Executor
@@ -74,8 +77,8 @@ class Serving:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.models: dict[str, ServedModel] = {}
+        self._executors: dict[str, WorkerExecutor] = {}
         self._loads: dict[str, asyncio.Task[None]] = {}
-        self._draining: asyncio.Event | None = None
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -129,7 +132,11 @@ class Serving:
         self.batcher.set_time_window(ms, model)
 
     def set_batch_size(self, rows: int, model: str | None = None) -> None:
-        """Change the maximum batch size, of one model or of all; a model's own cap still holds."""
+        """
+        Change the maximum batch size, of one model or of all; a model's own cap still holds.
+
+        It holds for what comes: a request accepted before with more rows runs by itself.
+        """
         if rows < 1:
             raise ValueError(f"the maximum batch size is at least 1 row, got {rows}")
         for served in [self.models[model]] if model is not None else self.models.values():
@@ -153,6 +160,11 @@ class Serving:
         except TimeoutError:
             return self._fail_all()
         return 0
+
+    def hurry(self) -> None:
+        """Let closing, under way or to come, wait for no worker: what one still runs is lost."""
+        for executor in self._executors.values():
+            executor.hurry()
 
     # ---- models ----------------------------------------------------------------------------------
 
@@ -252,8 +264,7 @@ class Serving:
         for task in list(self._loads.values()):
             task.cancel()
         await asyncio.gather(*self._loads.values(), return_exceptions=True)
-        executors = getattr(self, "_executors", {})
-        await asyncio.gather(*(executor.unload() for executor in executors.values()))
+        await asyncio.gather(*(executor.unload() for executor in self._executors.values()))
         self.clock.close()
 
 
@@ -279,40 +290,31 @@ def worker_options(name: str, section: ModelSection, folder: Path, execution_lim
 
 
 def batcher_factory(config: Config) -> Callable[[Scheduler], Batcher]:
-    """The class named by ``batcher.class``. Raises ConfigError."""
-    module_name, _, class_name = config.batcher.class_.partition(":")
-    if config.folder not in sys.path:
-        sys.path.insert(0, config.folder)
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"batcher.class: cannot load {config.batcher.class_!r}: {error}") from None
+    """What makes the class named by ``batcher.class``. It and what it returns raise ConfigError."""
+    target = config.batcher.class_
+    if target == BatcherSection().class_:
+        return StreamBoxBatcher
+    found = _load_class(target, config.folder)
     missing = [
         name for name in ("set_time_window", "set_batch_size", "add_one", "batch") if not hasattr(found, name)
     ]
     if missing:
-        raise ConfigError(f"batcher.class: {config.batcher.class_!r} lacks {', '.join(missing)}")
-    return found  # type: ignore[no-any-return]
+        raise ConfigError(f"batcher.class: {target!r} lacks {', '.join(missing)}")
+
+    def make(engine: Scheduler) -> Batcher:
+        try:
+            return cast("Batcher", found(engine))
+        except Exception as error:  # noqa: BLE001 - a user's class may raise anything
+            raise ConfigError(f"batcher.class: cannot make {target!r}: {located(error)}") from None
+
+    return make
 
 
-def check_inputs(spec: ModelSpec, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """*inputs* in the model's datatypes. Raises BadRequest, naming the input that does not fit."""
-    unknown = set(inputs) - {tensor.name for tensor in spec.inputs}
-    if unknown:
-        raise BadRequest(
-            f"unexpected input {min(unknown)!r}: the model takes {[t.name for t in spec.inputs]}"
-        )
-    arrays = {}
-    for tensor in spec.inputs:
-        if tensor.name not in inputs:
-            raise BadRequest(f"input {tensor.name!r} is missing")
-        array = np.asarray(inputs[tensor.name], dtype=NUMPY_BY_NAME[tensor.datatype])
-        fits = array.ndim == len(tensor.shape) and len(array) > 0
-        if not fits or any(
-            want not in (-1, got) for want, got in zip(tensor.dims, array.shape[1:], strict=True)
-        ):
-            raise BadRequest(f"input {tensor.name!r} has shape {array.shape}, the model takes {tensor.shape}")
-        arrays[tensor.name] = array
-    if len({len(array) for array in arrays.values()}) > 1:
-        raise BadRequest("the inputs disagree on the number of rows")
-    return arrays
+def _load_class(target: str, folder: str) -> Any:
+    module_name, _, class_name = target.partition(":")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return getattr(importlib.import_module(module_name), class_name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may raise anything
+        raise ConfigError(f"batcher.class: cannot load {target!r}: {located(error)}") from None

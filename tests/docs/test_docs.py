@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from streambox.commands.load import load
 from streambox.config import Config
 
 ROOT = Path(__file__).parent.parent.parent
@@ -70,6 +71,19 @@ def test_the_configuration_reference_is_what_the_types_say(monkeypatch):
 
     written = configuration_reference.TARGET.read_text(encoding="utf-8")
     assert written == configuration_reference.render(), "run: python scripts/configuration_reference.py"
+
+
+def load_options():
+    """The long options of ``streambox load`` and its subcommands."""
+    for command in (load, *load.commands.values()):
+        for parameter in command.params:
+            yield from (option for option in parameter.opts if option.startswith("--"))
+
+
+@pytest.mark.parametrize("option", sorted(set(load_options())))
+def test_every_option_of_the_load_generator_is_documented(option):
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")]
+    assert any(re.search(rf"{option}(?![\w-])", page) for page in pages)
 
 
 # ---- documents -----------------------------------------------------------------------------------

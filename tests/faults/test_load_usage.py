@@ -121,7 +121,7 @@ SENDING = [
     ("--path batcher", "slash"),
     ("--url https://localhost/ --ca missing", "missing: no certificates can be read"),
     ("--url https://localhost/ --ca junk", "junk: no certificates can be read"),
-    ("--header nonsense", "'nonsense' is no header"),
+    ("--header nonsense", "a header is not written as"),
     ("--dataset missing.csv", "missing.csv: no such dataset"),
     ("--dataset notes.txt", "a dataset is a file ending in"),
     ("--dataset nan.csv", "nan.csv:2: holds a NaN"),

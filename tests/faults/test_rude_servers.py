@@ -91,6 +91,29 @@ def test_a_server_that_refuses_from_the_start_leaves_nothing_to_recover(tmp_path
     assert "no run to recover" in complaint(load("recover", tmp_path), code=2)
 
 
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        pytest.param(bytes_of(b"SSH-2.0"), "bad_response", id="garbage"),
+        pytest.param(nothing, "timeout", id="nothing"),
+    ],
+)
+def test_two_workers_say_on_one_line_what_one_would(answer, kind, tmp_path):
+    with RudeServer(answer) as server:
+        done = load("--url", server.url, *BRIEF, "--timeout", "500ms", "--workers", 2, "--out", tmp_path)
+    assert f"not one of 20 requests was answered right: {{'{kind}': 20}}" in complaint(done)
+    assert kinds(tmp_path) == {kind: 20}
+
+
+def test_two_workers_that_nobody_listens_to_say_so_once(tmp_path):
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}/"
+        done = load("--url", url, *BRIEF, "--workers", 2, "--out", tmp_path)
+    assert "Connection refused: is the server running?" in complaint(done)
+    assert "no run to recover" in complaint(load("recover", tmp_path), code=2)
+
+
 def test_a_server_that_refuses_in_the_middle_is_told_from_what_came_before(tmp_path):
     def leaving(connection: socket.socket, number: int) -> None:
         if number == 9:

@@ -18,6 +18,7 @@ from rich.console import Console
 from streambox import demo
 from streambox.errors import RunFailed
 from streambox.loadgen import session
+from streambox.loadgen.answer_key import NumbersKey
 from streambox.loadgen.payload import make_payloads
 from streambox.workload.schedule import Schedule
 
@@ -65,7 +66,8 @@ def test_a_server_whose_answers_are_somebody_elses_fails_the_demo(tmp_path, monk
 
     def crossed(*arguments):
         payloads = make_payloads(*arguments)
-        payloads.expected = np.roll(payloads.expected, 1, axis=0)
+        others = np.roll(payloads.key.expected, 1, axis=0)
+        payloads.key = NumbersKey("reference", expected=others)
         return payloads
 
     monkeypatch.setattr(session, "make_payloads", crossed)

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
 import socket
-from signal import SIGINT, SIGKILL, SIGTERM
+from signal import SIGINT, SIGKILL, SIGSTOP, SIGTERM
 
 import pytest
 
 from edge_models import HOLD
+from streambox.config import parse_config
+from streambox.server.run import Server
+from streambox.serving import Serving
 from support import (
     GET_LIVE,
     OUTPUT,
+    TESTS,
     VECTOR,
     Process,
     Wire,
     config_of,
     gone,
     infer,
+    post,
     predict,
     request,
+    running,
     serving_process,
     until,
+    vector,
 )
 
 READY = request("GET", "/v2/health/ready")
@@ -153,6 +162,52 @@ def test_a_second_signal_ends_the_server_at_once(start, gate):
         until(lambda: ready(probe) == 503)
         process.signal(SIGTERM)
         assert process.exit_code() == 1
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "while it closes"])
+def test_a_second_stop_gives_workers_no_time(gate, monkeypatch, late):
+    """Frozen, a worker cannot end by itself, and an hour is what it would otherwise be given."""
+    monkeypatch.setattr("streambox.executor.process._STOP_GRACE_S", 3600.0)
+
+    async def stopped_twice() -> int:
+        async with Serving(parse_config(config_of(), str(TESTS))) as serving, Server(serving) as server:
+            executor = serving.models["double"].executor
+            unload = executor.unload
+
+            async def unload_and_stop() -> None:
+                asyncio.get_running_loop().call_soon(server.stop)
+                await unload()
+
+            if late:
+                executor.unload = unload_and_stop
+            (worker,) = executor.worker_pids
+            os.kill(worker, SIGSTOP)
+            server.stop()
+            if not late:
+                server.stop()
+            assert await server.stopped() == 0
+        return worker
+
+    assert gone(asyncio.run(asyncio.wait_for(stopped_twice(), 30)))
+
+
+def test_a_second_stop_gives_callers_who_do_not_read_no_time(gate, monkeypatch):
+    monkeypatch.setattr("streambox.server.run._FLUSH_S", 3600.0)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running(config_of()))
+        shutdown = server.server._uvicorn.shutdown
+
+        async def shutdown_and_stop(sockets=None) -> None:
+            asyncio.get_running_loop().call_soon(server.server.stop)
+            await shutdown(sockets)
+
+        with Wire(server.port, SO_RCVBUF=4096) as deaf:
+            deaf.send(post("/api/batcher", vector(1, "x" * 10_000_000)))
+            server.until(lambda: any(c.transport.get_write_buffer_size() for c in server.edge.connections))
+            server.call(server.server.stop)
+            server.server._uvicorn.shutdown = shutdown_and_stop
+            stack.close()
+            assert not server.edge.connections
 
 
 def test_what_the_drain_limit_cuts_off_is_told_so_and_the_exit_code_is_1(start, gate):

@@ -156,6 +156,12 @@ def test_an_error_carries_the_request_id_where_it_can_be_read(server):
     assert server.ask(post(API, b"{")).json()["error"]["request_id"] is None
 
 
+def test_an_id_of_no_letters_is_an_id(server):
+    assert server.ask(post(API, reference(request_id=""))).json()["request_id"] == ""
+    body = reference(request_id="", data={"vector": []})
+    assert server.ask(post(API, body)).json()["error"]["request_id"] == ""
+
+
 # ---- 400 on the Open Inference Protocol ----------------------------------------------------------
 
 
@@ -274,6 +280,17 @@ def test_an_unknown_model_is_404_and_the_models_that_exist_are_named(server):
         assert_oip_error(server.ask(request("GET", target)), 404, "unknown_model", *words)
 
 
+def test_an_error_does_not_give_back_a_name_without_end(server):
+    name = "\0" * 100_000
+    for reply in (
+        server.ask(post(API, vector(1, model=name))),
+        server.ask(post("/v2/models/" + "%00" * 10_000 + "/infer", oip())),
+        server.ask(post("/v2/models/double/versions/" + "%00" * 10_000 + "/infer", oip())),
+    ):
+        assert reply.status == 404
+        assert len(reply.body) < 1000
+
+
 def test_an_unknown_version_is_404_and_the_one_that_exists_is_named(server):
     for method, target in (("POST", "/infer"), ("GET", ""), ("GET", "/ready")):
         message = request(method, f"/v2/models/double/versions/9{target}", "content-length: 0")
@@ -339,6 +356,20 @@ def test_a_compressed_body_is_415(server):
     reply = server.ask(predict(3, "content-encoding: gzip"))
     assert_reference_error(reply, 415, "unsupported_media_type", "gzip")
     assert server.ask(predict(3, "content-encoding: identity")).status == 200
+
+
+def test_a_transfer_coding_besides_chunked_is_400(server):
+    """Such a body has an end, but is not the JSON that it would be taken for."""
+    message = chunked(API, GOOD.encode())
+    assert server.ask(message.replace(b": chunked", b": Chunked ")).output[0] == 6
+    reply = server.ask(message.replace(b": chunked", b": gzip, chunked"))
+    assert_reference_error(reply, 400, "bad_request", "gzip, chunked")
+
+
+def test_blanks_behind_a_headers_value_do_not_count(server):
+    body, length = raw(NUMBERS)
+    assert server.ask(post(OIP, body, length + " \t")).status == 200
+    assert server.ask(predict(3, "content-encoding: identity \t", "content-type: text/json\t")).status == 200
 
 
 # ---- 413 -----------------------------------------------------------------------------------------

@@ -467,7 +467,7 @@ def start_and_stop(
     workload = WorkloadOptions(rate_per_s=rate_per_s, duration_ns=duration_ns)
     schedule = draw_schedule(workload, "digits", len(payloads))
     chosen = RunOptions(target=server.target, **{"timeout_ns": 60 * SECOND, **(options or {})})
-    replay = Run(schedule, payloads, chosen, make_live_view(CONSOLE, quiet=True))
+    replay = Run(schedule, [payloads], chosen, make_live_view(CONSOLE, quiet=True))
 
     async def play():
         loop = asyncio.get_running_loop()
@@ -861,6 +861,30 @@ def test_a_schedule_of_an_earlier_run_is_replayed_request_by_request(tmp_path):
     assert vectors[::2] == vectors[1::2]
 
 
+def test_a_schedule_of_several_models_and_tenants_is_replayed_each_with_its_own_payloads(tmp_path):
+    lanes = (Lane("digits", "acme"), Lane("double", "acme"), Lane("digits", "beta"))
+    lane, payload = np.arange(60) % 3, np.arange(60) // 3
+    instants_ns = np.arange(60, dtype=np.int64) * 2 * MS
+    made = Schedule(instants_ns, payload.astype(np.int32), lane.astype(np.uint8), lanes, {"seed": 5})
+
+    async def both(asked: Asked) -> bytes:
+        if asked.model == "digits":
+            return http(reply(asked))
+        return http(json.dumps({"request_id": asked.request_id, "output": [1.0]}).encode())
+
+    made.to_parquet(tmp_path / "made.parquet")
+    with TinyServer(both) as server:
+        done = load("--url", server.target.url, "--schedule", tmp_path / "made.parquet", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    sets = [make_payloads(server.target, model, 5) for model, _ in lanes]
+    for asked in server.asked:
+        sent = sets[lane[asked.index]].request(int(payload[asked.index]), asked.index)
+        body = json.loads(sent.partition(b"\r\n\r\n")[2])
+        assert (body["model"], tuple(body["data"]["vector"])) == (asked.model, asked.vector)
+    assert pq.read_table(tmp_path / "outcomes.parquet")["lane"].to_pylist() == lane.tolist()
+    assert json.loads((tmp_path / "summary.json").read_text())["ok"] == 60
+
+
 def test_an_arrival_process_is_replayed():
     workload = WorkloadOptions(
         process="onoff:on=400/s,on_time=100ms,off_time=100ms", duration_ns=SECOND, seed=3
@@ -874,8 +898,8 @@ def test_an_arrival_process_is_replayed():
 @pytest.mark.parametrize(
     ("schedule", "reason"),
     [
-        (([0, 5], [0, 9999], [0, 0], (Lane("digits"),)), "sends payload 9999, and there are"),
-        (([0, 5], [0, 1], [0, 1], (Lane("digits", "a"), Lane("digits", "b"))), "one model and tenant"),
+        (([0, 5], [0, 9999], [0, 0], (Lane("digits"),)), "sends payload 9999 to digits, and there are"),
+        (([0, 5], [0, 9999], [0, 1], (Lane("digits", "a"), Lane("m", "b"))), "sends payload 9999 to m/b"),
         (([], [], [], (Lane("digits"),)), "has no request"),
     ],
 )

@@ -146,6 +146,27 @@ def ended(pid: int, within_s: float = 10) -> bool:
         os.close(pidfd)
 
 
+class ShiftedTime:
+    """``time`` as the executor sees it, put forward by ``pass_s``."""
+
+    def __init__(self) -> None:
+        self._ahead_ns = 0
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns() + self._ahead_ns
+
+    def pass_s(self, seconds: int) -> None:
+        self._ahead_ns += seconds * 10**9
+
+
+@pytest.fixture
+def shifted(monkeypatch):
+    made = ShiftedTime()
+    for module in ("slot", "process"):
+        monkeypatch.setattr(f"streambox.executor.{module}.time", made)
+    return made
+
+
 # ---- batches ------------------------------------------------------------------------------------
 
 
@@ -272,6 +293,34 @@ def test_what_a_model_refuses_is_typed_and_the_worker_lives_on(call, first, answ
     assert capfd.readouterr().err.count("Traceback") == (1 if call == "broken" else 0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (1, "ValueError: odd \ufffd bytes, \ufffd[31mred"),
+        (2, "Mute"),
+        (3, "KeyError"),
+    ],
+)
+def test_no_error_is_so_odd_that_the_worker_dies_of_it(kind, message):
+    async def main():
+        async with loaded("odd_errors") as executor:
+            (pid,) = executor.worker_pids
+            error = await executor.execute(batch(kind, 1))
+            assert error.message == message
+            assert executor.worker_pids == [pid]
+            assert_doubled(await executor.execute(batch(7)), batch(7))
+
+    run(main())
+
+
+def test_a_refusal_in_words_that_no_wire_takes_is_still_its_rows_own():
+    async def main():
+        async with loaded("odd_errors") as executor:
+            assert await executor.execute(batch(4, 1)) == RowErrors({0: "a lone \ufffd"})
+
+    run(main())
+
+
 def test_a_tensor_that_cannot_be_sent_is_the_batchs_error():
     async def main():
         async with loaded() as executor:
@@ -316,7 +365,7 @@ def test_without_load_and_after_unload_nothing_is_run():
         ({"runtime": "onnx", "path": __file__}, "is not a model that ONNX Runtime can run"),
         ({"preprocess": "tile", "inputs": (TensorSpec("vector", "FP32", (-1, -1)),)}, "fixed dimensions"),
         ({"callable": "module_of_test:EXITS"}, "the worker ended while loading: exit code 3"),
-        ({"callable": "module_of_test:HANGS", "load_limit_ns": 10**9}, "loading took longer than 1 s"),
+        ({"callable": "module_of_test:HANGS", "load_limit_ns": 10**6}, "loading took longer than 0.001 s"),
     ],
 )
 def test_a_load_that_fails_says_why_in_one_line(changes, reason, tmp_path):
@@ -443,15 +492,18 @@ def test_a_worker_is_replaced_where_the_kernel_has_no_pidfd(loop_factory, monkey
     run(main(), loop_factory)
 
 
-def test_a_hung_batch_times_out_and_the_one_behind_it_runs(gate):
+def test_a_hung_batch_times_out_and_the_one_behind_it_runs(gate, shifted):
     async def main():
-        async with loaded(execution_limit_ns=10**9) as executor:
+        async with loaded(execution_limit_ns=60 * 10**9) as executor:
+            (slot,) = executor._slots
             hung = asyncio.ensure_future(executor.execute(batch(asked.HANG)))
             behind = asyncio.ensure_future(executor.execute(batch(2)))
             pid = await gate.started()
+            shifted.pass_s(61)
+            slot._check_limit()
             error = await hung
             assert error == BatchError(
-                BatchErrorKind.TIMEOUT, "the batch ran longer than 1 s", retryable=False
+                BatchErrorKind.TIMEOUT, "the batch ran longer than 60 s", retryable=False
             )
             assert_doubled(await behind, batch(2))
             assert ended(pid)
@@ -460,23 +512,7 @@ def test_a_hung_batch_times_out_and_the_one_behind_it_runs(gate):
     run(main())
 
 
-class ShiftedTime:
-    """``time`` as the slot sees it, put forward by ``pass_s``."""
-
-    def __init__(self) -> None:
-        self._ahead_ns = 0
-
-    def monotonic_ns(self) -> int:
-        return time.monotonic_ns() + self._ahead_ns
-
-    def pass_s(self, seconds: int) -> None:
-        self._ahead_ns += seconds * 10**9
-
-
-def test_the_limit_is_each_batchs_own(gate, monkeypatch):
-    shifted = ShiftedTime()
-    monkeypatch.setattr("streambox.executor.slot.time", shifted)
-
+def test_the_limit_is_each_batchs_own(gate, shifted):
     async def main():
         async with loaded(execution_limit_ns=60 * 10**9) as executor:
             (slot,) = executor._slots
@@ -556,14 +592,14 @@ def test_a_model_that_no_longer_loads_is_unavailable_until_it_does(tmp_path):
     run(main())
 
 
-def test_waiting_for_a_worker_is_bounded_by_the_execution_limit(tmp_path):
+def test_waiting_for_a_worker_is_bounded_by_the_execution_limit(tmp_path, shifted):
     source = tmp_path / "slow_model.py"
     source.write_text("def f(x):\n    return 2 * x\n")
 
     async def main():
         down = asyncio.Event()
         executor = WorkerExecutor(
-            options(callable="slow_model:f", search_path=str(tmp_path), execution_limit_ns=5 * 10**8),
+            options(callable="slow_model:f", search_path=str(tmp_path), execution_limit_ns=60 * 10**9),
             on_change=down.set,
         )
         await executor.load()
@@ -572,7 +608,14 @@ def test_waiting_for_a_worker_is_bounded_by_the_execution_limit(tmp_path):
         source.write_text("import time\ntime.sleep(3600)\n")
         os.kill(pid, signal.SIGKILL)
         await down.wait()
-        error = await executor.execute(batch())
+        waiting = asyncio.ensure_future(executor.execute(batch()))
+        await asyncio.sleep(0)  # it waits now
+        shifted.pass_s(59)
+        executor._expire()
+        assert repr(executor) == "<WorkerExecutor tested: 0 of 1 up, 0 running, 1 waiting>"
+        shifted.pass_s(2)
+        executor._expire()
+        error = await waiting
         assert error.kind is BatchErrorKind.UNAVAILABLE
         assert "killed by SIGKILL" in error.message
         await executor.unload()

@@ -12,7 +12,7 @@ import pytest
 from stall import Stall, responses_ns
 
 from streambox.clock import VirtualClock
-from streambox.loadgen.pacer import Pacer
+from streambox.loadgen.pacer import NEVER_NS, Pacer
 from streambox.loadgen.record import OK, Outcomes, Recorder
 from streambox.loadgen.summary import CLOSED_LOOP, OPEN_LOOP, summarise
 from streambox.workload.arrivals import arrivals_at_rate
@@ -61,7 +61,7 @@ def replay(intended_ns, asleep: range = range(0)) -> Outcomes:
     def wake() -> None:
         while pacer.due(bench.clock.now_ns()):
             bench.send(pacer.take())
-        if pacer.next_ns is not None:
+        if pacer.next_ns != NEVER_NS:
             bench.clock.call_at(asleep.stop if pacer.next_ns in asleep else pacer.next_ns, wake)
 
     bench.clock.call_at(int(intended_ns[0]), wake)

@@ -49,6 +49,13 @@ def test_show_prints_what_is_in_effect_as_yaml_that_can_be_read_back(streambox, 
     assert "time_window: 100ms" in out
 
 
+def test_show_of_what_is_not_valid_prints_nothing_but_the_fault(streambox, file):
+    file.write_text("gin: {prt: 81}")
+    code, out, err = streambox("config", "show", "--config", file)
+    assert (code, out) == (2, "")
+    assert "unknown key 'gin.prt'" in err
+
+
 def test_show_without_a_file_says_so(streambox):
     code, out, _ = streambox("config", "show")
     assert (code, out.splitlines()[0]) == (0, "# defaults: no configuration file is named")

@@ -1,10 +1,11 @@
 """Clocks: the virtual one in full; the loop's on a real loop, for its order and its errors, not its speed."""
 
 import asyncio
+import time
 
 import pytest
 
-from streambox.clock import Alarm, LoopClock, Timer, VirtualClock
+from streambox.clock import Alarm, LoopClock, Timer, VirtualClock, WakeUp
 
 
 @pytest.fixture
@@ -189,3 +190,67 @@ def test_a_timer_that_always_comes_due_again_lets_the_loop_do_other_work() -> No
         return runs
 
     assert asyncio.run(scenario()) < 10
+
+
+# ---- one wake-up ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[False, True], ids=["timerfd", "the loop's own timers"])
+def waking(request, monkeypatch):
+    """Calls *scenario(wake_up, done)*, with a wake-up that calls what ``call`` is at the time."""
+    if request.param:
+        monkeypatch.setattr(Alarm, "create", classmethod(lambda cls: None))
+
+    def play(scenario):
+        async def main():
+            finished = asyncio.Event()
+            scenario(lambda call: WakeUp(asyncio.get_running_loop(), call), finished.set)
+            await finished.wait()
+
+        asyncio.run(main())
+
+    return play
+
+
+def test_a_wake_up_comes_at_its_instant_not_before_and_again_when_it_is_told_to(waking, fired):
+    def scenario(make, done):
+        due_ns = [time.monotonic_ns() + ms * 1_000_000 for ms in (1, 3)]
+
+        def woken():
+            fired.append(time.monotonic_ns() >= due_ns[len(fired)])
+            if len(fired) < len(due_ns):
+                wake_up.at(due_ns[len(fired)])
+            else:
+                wake_up.close()
+                done()
+
+        wake_up = make(woken)
+        wake_up.at(due_ns[0])
+
+    waking(scenario)
+    assert fired == [True, True]
+
+
+def test_a_wake_up_can_be_moved_and_called_off(waking, fired):
+    def scenario(make, done):
+        now_ns = time.monotonic_ns()
+        moved = make(lambda: (fired.append("moved"), moved.never()))
+        never = make(lambda: (fired.append("never"), never.never()))
+        last = make(lambda: (last.close(), moved.close(), never.close(), done()))
+        moved.at(now_ns + 10**15)
+        moved.at(now_ns + 1_000_000)
+        never.at(now_ns + 1_000_000)
+        never.never()
+        last.at(now_ns + 3_000_000)
+
+    waking(scenario)
+    assert fired == ["moved"]
+
+
+def test_an_instant_that_has_passed_wakes_at_once(waking, fired):
+    def scenario(make, done):
+        wake_up = make(lambda: (fired.append("woken"), wake_up.close(), done()))
+        wake_up.at(-5)
+
+    waking(scenario)
+    assert fired == ["woken"]

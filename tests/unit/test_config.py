@@ -1,9 +1,11 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from streambox.config import Config, find_config, load_config, parse_config, show_config
+from streambox.config import Config, Datatype, find_config, load_config, parse_config, show_config
 from streambox.errors import ConfigError
+from streambox.protocol.datatypes import NUMPY_BY_NAME
 
 MS, S, MIB = 1_000_000, 1_000_000_000, 1024**2
 REFERENCE = """
@@ -88,6 +90,10 @@ def test_a_python_model_in_full():
     )
 
 
+def test_a_tensor_is_of_any_datatype_that_the_protocol_names():
+    assert get_args(Datatype) == tuple(NUMPY_BY_NAME)
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", "batcher:\n", "batcher:\n  # port: 81\nmodels:\n"])
 def test_what_is_empty_or_commented_out_is_the_default(text):
     assert parse_config(text) == Config()
@@ -143,9 +149,39 @@ FAULTS = [
         "models.d.callable: a model with executor 'onnx' has no use for it",
     ),
     ("models: {1: {builtin: digits}}", "models.1: a name is text: write '1' in quotes"),
-    ("models: {'a b': {builtin: digits}}", "models.a b: a model's name is letters, digits, '_', '.' and '-'"),
-    ("models: [1]", "models: expected `object | null`, got `array`"),
-    ("log: {level: loud}", "log.level: invalid enum value 'loud'"),
+    (
+        "models: {'a b': {builtin: digits}}",
+        "models: 'a b': a model's name is letters, digits, '_', '.' and '-'",
+    ),
+    (
+        'models: {"a\\n": {threads: x}}',
+        "models: 'a\\n': a model's name is letters, digits, '_', '.' and '-'",
+    ),
+    ("models: [1]", "models: expected `object`, got `array`"),
+    ("batcher: {port: '80'}", "batcher.port: expected `int`, got `str`"),
+    ("log: {level: loud}", "log.level: 'loud' is none of debug, info, warning, error"),
+    ("models: {d: {builtin: digit}}", "models.d.builtin: 'digit' is none of digits, resnet50"),
+    ("models: {d: {path: ''}}", "models.d: an onnx executor needs either 'path' or 'builtin'"),
+    ("batcher: {host: ''}", "batcher.host: must not be empty: 0.0.0.0 stands for every address"),
+    (
+        PYTHON_MODEL.replace("null_model:double", ":"),
+        "models.double.callable: ':' must read 'module:callable'",
+    ),
+    (
+        PYTHON_MODEL.replace("FP32", "FP33", 1),
+        "models.double.inputs.0.datatype: 'FP33' is none of BOOL, UINT8, UINT16, UINT32, UINT64, "
+        "INT8, INT16, INT32, INT64, FP16, FP32, FP64",
+    ),
+    (
+        PYTHON_MODEL.replace("[-1, 4]", "[-1, 0]", 1),
+        "models.double.inputs.0.shape: a dimension is a number from 1, or -1 for any: [-1, 0]",
+    ),
+    (
+        PYTHON_MODEL.replace("outputs: [", "outputs: [{name: output, datatype: FP32, shape: [-1]}, "),
+        "models.double.outputs.1.name: given twice",
+    ),
+    (PYTHON_MODEL.replace("name: vector", "name: ''"), "models.double.inputs.0.name: must not be empty"),
+    ("a: &a [*a]", "nested too deeply, or an alias refers to what it is a part of"),
     ("just words", "expected sections such as 'batcher:' at the top, got str"),
     ("a: [", "line 1: not valid YAML: expected the node content, but found '<stream end>'"),
     ("a: 1\nb: *x", "line 2: not valid YAML: found undefined alias 'x'"),
@@ -176,8 +212,23 @@ def test_the_environment_wins_over_the_default(monkeypatch):
 
 def test_an_unset_variable_without_a_default_is_an_error():
     assert fault("gin: {port: '${PORT}'}") == (
-        "${PORT} is not set in the environment: set it, or write ${PORT:default}"
+        "gin.port: ${PORT} is not set in the environment: set it, or write ${PORT:default}"
     )
+    assert fault(PYTHON_MODEL.replace("name: vector", "name: '${PORT}'")).startswith(
+        "models.double.inputs.0.name: ${PORT} is not set"
+    )
+
+
+@pytest.mark.parametrize("text", ["${1A}", "${PORT", "${PORT:${HOST:x}}", "a${}b", "${PORT-80}"])
+def test_what_looks_like_a_variable_and_is_none_is_an_error(text):
+    assert fault(f"batcher: {{host: '{text}'}}") == (
+        f"batcher.host: '{text}' is not a variable: write ${{NAME}} or ${{NAME:default}}"
+    )
+
+
+def test_a_variables_value_that_is_no_yaml_is_an_error_that_names_the_key(monkeypatch):
+    monkeypatch.setenv("HOST", "[")
+    assert fault("batcher: {host: '${HOST}'}").startswith("batcher.host: line 1: not valid YAML")
 
 
 def test_a_variables_value_is_not_expanded_again(monkeypatch):

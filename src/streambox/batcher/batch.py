@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-from streambox.protocol.datatypes import NUMPY_BY_NAME
+from streambox.protocol.datatypes import NAME_BY_NUMPY, NUMPY_BY_NAME
 
 
 class FlushReason(enum.StrEnum):
@@ -37,13 +37,15 @@ class Batch:
     Requests that run together, in dispatch order; closed when it is made.
 
     ``size`` counts rows. ``tensors`` holds each input, C-contiguous, with ``size``
-    rows; ``outputs`` likewise once the batch has completed. ``wait_ns`` is the
-    longest wait in it: its oldest request's. ``reply`` belongs to whoever renders
+    rows; ``outputs`` likewise once the batch has completed. ``enqueued_ns`` says when
+    each of the requests arrived; ``wait_ns`` is the longest wait, its oldest request's.
+    ``reply`` belongs to whoever renders
     the answers and is shared by all of the batch's requests.
     """
 
     __slots__ = (
         "dispatched_ns",
+        "enqueued_ns",
         "id",
         "model",
         "outputs",
@@ -70,7 +72,8 @@ class Batch:
         self.tensors = tensors
         self.reason = reason
         self.dispatched_ns = dispatched_ns
-        self.wait_ns = dispatched_ns - min([request.enqueued_ns for request in requests])
+        self.enqueued_ns = [request.enqueued_ns for request in requests]
+        self.wait_ns = dispatched_ns - min(self.enqueued_ns)
         self.outputs: dict[str, Array] = {}
         self.service_ns = 0
         self.reply: Any = None
@@ -124,11 +127,14 @@ def stack(requests: Sequence[PendingRequest], spec: ModelSpec) -> dict[str, Arra
         return {tensor.name: _joined(requests, tensor) for tensor in spec.inputs}
 
 
-def _rows(vectors: list[list[float]], dtype: np.dtype[Any]) -> Array:
+def _rows(vectors: Sequence[list[float] | Array], dtype: np.dtype[Any]) -> Array:
     """*vectors*, each a row. Raises ValueError when they differ in length. Twice as fast as numpy alone."""
+    rows, length = len(vectors), len(vectors[0])
     if len(set(map(len, vectors))) > 1:
         raise ValueError("vectors of different lengths")
-    return np.array(list(chain.from_iterable(vectors)), dtype=dtype).reshape(len(vectors), -1)
+    if isinstance(vectors[0], np.ndarray):  # then all are: equal length, equal form
+        return np.array(vectors, dtype)
+    return np.fromiter(chain.from_iterable(vectors), dtype, rows * length).reshape(rows, length)
 
 
 def _shaped(rows: Array, tensor: TensorSpec) -> Array:
@@ -175,4 +181,5 @@ def non_finite(tensors: dict[str, Array], requests: Sequence[PendingRequest]) ->
 def _name_non_finite(name: str, rows: Array, request: PendingRequest) -> BadRequest:
     position = int(np.flatnonzero(~np.isfinite(rows))[0])
     where = f"data.vector[{position}]" if request.vector is not None else f"inputs[{name!r}] value {position}"
-    return BadRequest(f"{where} is not a finite {rows.dtype.name}: send finite numbers within its range")
+    datatype = NAME_BY_NUMPY[rows.dtype]
+    return BadRequest(f"{where} is not a finite {datatype}: send finite numbers within its range")

@@ -27,16 +27,20 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
-    def observe_all(self, values: list[int]) -> None:
-        """Cost: that of two, where all are in one bucket, as a batch's waits often are."""
+    def observe_since(self, begun: list[int], now: int) -> None:
+        """
+        ``observe(now - each of begun)``.
+
+        Cost: that of two, where all are in one bucket, as a batch's waits often are.
+        """
         counts, bounds = self.counts, self.bounds
-        self.total += sum(values)
-        bucket = bisect_left(bounds, min(values))
-        if bucket == len(bounds) or max(values) <= bounds[bucket]:
-            counts[bucket] += len(values)
+        self.total += len(begun) * now - sum(begun)
+        bucket = bisect_left(bounds, now - max(begun))
+        if bucket == len(bounds) or now - min(begun) <= bounds[bucket]:
+            counts[bucket] += len(begun)
             return
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
+        for instant in begun:
+            counts[bisect_left(bounds, now - instant)] += 1
 
 
 class ModelCounters:

@@ -69,7 +69,12 @@ class Batcher(Protocol):
         ...
 
     def set_batch_size(self, rows: int, model: str | None = None) -> None:
-        """Change the maximum batch size of *model*, or of all models."""
+        """
+        Change the maximum batch size of *model*, or of all models.
+
+        A request that has been accepted keeps its place: with more rows than the new
+        maximum it runs by itself.
+        """
         ...
 
     def add_one(self, request: PendingRequest) -> None: ...

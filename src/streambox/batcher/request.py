@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from streambox.batcher.batch import Batch
     from streambox.batcher.counters import ModelCounters
 
+    Array = np.ndarray[Any, np.dtype[Any]]
+
 log = structlog.get_logger(__name__)
 
 
@@ -48,8 +50,8 @@ class PendingRequest:
     One inference call: its rows, its stamps, and what to call when it has ended.
 
     Inputs come in one of two forms: ``vector``, one row for the model's sole input
-    as a plain list (the reference API; turned into an array once per batch), or
-    ``inputs``, arrays of shape (rows, ...) by input name.
+    (the reference API; a plain list that is turned into an array once per batch, or
+    an array where it is long), or ``inputs``, arrays of shape (rows, ...) by input name.
 
     ``signature`` is equal for requests that may share a batch; None where the
     model's shapes are all fixed. ``timeout_ns`` is the caller's own limit, None: the
@@ -84,8 +86,8 @@ class PendingRequest:
         model: str,
         on_done: Callable[[Any], None],
         request_id: str = "",
-        vector: list[float] | None = None,
-        inputs: dict[str, np.ndarray[Any, np.dtype[Any]]] | None = None,
+        vector: list[float] | Array | None = None,
+        inputs: dict[str, Array] | None = None,
         rows: int = 1,
     ) -> None:
         self.model = model

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from streambox.batcher.interface import Batcher, QueueSettings
     from streambox.batcher.request import PendingRequest
     from streambox.clock import Clock, Timer
-    from streambox.executor.base import Executor, ModelSpec, Outcome
+    from streambox.executor.base import Executor, ModelSpec, Outcome, RowErrors
 
     Unfit = tuple[PendingRequest, StreamBoxError]
 
@@ -204,8 +204,7 @@ class Scheduler:
         if batch is not None:
             counters = served.counters
             counters.batch_size.observe(batch.size)
-            now_ns = batch.dispatched_ns
-            counters.wait_ns.observe_all([now_ns - request.enqueued_ns for request in batch.requests])
+            counters.wait_ns.observe_since(batch.enqueued_ns, batch.dispatched_ns)
             self._start(served, batch)
         if unfit:
             self._turn_away(unfit)
@@ -247,6 +246,9 @@ class Scheduler:
                 queued += 1
                 request.state = DISPATCHED
         served.counters.queued -= queued
+        if queued < len(requests) and reason is not FlushReason.RETRY:  # a user's Batcher: some came twice
+            requests = list(dict.fromkeys(requests))
+            tensors = stack(requests, served.spec)
         self._batch_id += 1
         return Batch(self._batch_id, requests, tensors, reason, now_ns), unfit
 
@@ -280,9 +282,11 @@ class Scheduler:
             self._refill(served)  # first: the worker would idle while all the answers are rendered
             settle(batch, result)
         else:
-            log.warning("batch failed", model=batch.model, batch=batch.id, size=batch.size, cause=str(result))
             served.retries.extend(settle(batch, result))
             self._refill(served)
+            log.warning(
+                "batch failed", model=batch.model, batch=batch.id, size=batch.size, cause=_why(result)
+            )
         batch.release()
         served.expiry.prune(served.counters.in_flight)
         self._check_idle()
@@ -339,6 +343,12 @@ class Scheduler:
 
 _NO_SLOT: Final = SlotView(0, can_stage=False)
 _STAGE_ONLY: Final = SlotView(0, can_stage=True)
+
+
+def _why(failure: RowErrors | BatchError) -> str:
+    if isinstance(failure, BatchError):
+        return f"{failure.kind.value}: {failure.message}"
+    return f"the model refused {len(failure.messages)} rows"
 
 
 def _expired(request: PendingRequest) -> DeadlineExceeded:

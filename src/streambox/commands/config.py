@@ -29,5 +29,6 @@ def check(file: Path) -> None:
 def show(config_path: Path | None) -> None:
     """Print the configuration in effect, defaults included."""
     found = find_config(config_path)
+    shown = show_config(load_config(config_path))
     click.echo(f"# from {found}" if found else "# defaults: no configuration file is named")
-    click.echo(show_config(load_config(config_path)), nl=False)
+    click.echo(shown, nl=False)

@@ -11,7 +11,6 @@ from rich.console import Console
 from streambox.commands.target import DURATION, model_of, payload_options, sending_options, target_options
 from streambox.config import load_config
 from streambox.errors import RunFailed, UsageError
-from streambox.loadgen.open_files import raise_open_files_limit
 from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.session import (
     check_finished,
@@ -90,7 +89,6 @@ def load(
     instant whatever the server does. Latency counts from that instant. Exit code 1
     when an answer was wrong or the generator could not keep its schedule.
     """
-    raise_open_files_limit()
     if ctx.invoked_subcommand is not None:
         _refuse_options_before(ctx)
         return

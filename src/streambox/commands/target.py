@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
 from streambox.errors import UsageError
-from streambox.loadgen.payload import (
-    PayloadOptions,
-    Target,
-    checked_header,
-    checked_host,
-    checked_path,
-    parse_url,
-)
+from streambox.loadgen.bodies import Api
+from streambox.loadgen.payload import Method, PayloadOptions
+from streambox.loadgen.rows import AUTO
 from streambox.loadgen.run import RunOptions
+from streambox.loadgen.target import Target, checked_host, checked_path, parse_url, read_headers
 from streambox.units import parse_duration
 
 if TYPE_CHECKING:
@@ -60,18 +55,42 @@ _OPTIONS: Final = (
     click.option("--model", help="Model to ask.  [digits]"),
     click.option("--timeout", type=DURATION, help="How long to wait for a response.  [10s]"),
     click.option("--connections", type=click.IntRange(1, 50_000), help="Most connections to open.  [1024]"),
+    click.option("--workers", type=click.IntRange(1, 64), help="Processes to send from.  [1]"),
     click.option(
         "--give-up-after", type=DURATION, help="Do not send what has waited so long for a connection."
     ),
     click.option(
         "--api",
-        type=click.Choice(["reference", "oip", "oip-binary"]),
-        default="reference",
-        show_default=True,
-        help="How requests are written: the Open Inference Protocol as JSON, or with binary tensors.",
+        type=click.Choice(get_args(Api)),
+        help="How requests are written: the Open Inference Protocol as JSON, or with binary tensors; http: "
+        "by --template.  [reference]",
     ),
-    click.option("--dataset", help="What to send: .npz, .csv or .jsonl; see docs/load-generator.md."),
-    click.option("--header", "headers", multiple=True, help="'Name: value', of every request. Repeatable."),
+    click.option(
+        "--dataset", help="What to send: .npz, .csv, .jsonl, a folder of images; see docs/load-generator.md."
+    ),
+    click.option(
+        "--random",
+        is_flag=False,
+        flag_value=AUTO,
+        metavar="[INPUT]",
+        help="Send random rows, of what the server says the model takes, or such as image:FP32[8,8].",
+    ),
+    click.option("--input", help="What the model takes, in place of asking the server: image:FP32[8,8]."),
+    click.option("--pixels", help="Of images: what black and white become.  [0:1, or 0:255]"),
+    click.option("--rows", help="Rows in a request, 4 or 1..8, of the Open Inference Protocol.  [1]"),
+    click.option("--tolerance", type=float, help="Of the numbers in expected answers.  [0.001]"),
+    click.option("--template", help="Body with fields, for --api http; see docs/load-generator.md."),
+    click.option("--method", type=click.Choice(get_args(Method)), help="Of --api http.  [POST]"),
+    click.option("--content-type", help="Of --api http.  [application/json]"),
+    click.option("--expect-id", help="Of --api http: path to the request's id in an answer."),
+    click.option("--expect-text", help="Of --api http: what an answer holds; {{id}} is the request's id."),
+    click.option("--expect-output", help="Of --api http: path to what the dataset knows the answer to."),
+    click.option(
+        "--header",
+        "headers",
+        multiple=True,
+        help="'Name: value' of every request, ${VAR} from the environment; @FILE: lines. Repeatable.",
+    ),
     click.option("--fresh-connections", is_flag=True, help="A connection for every request."),
     click.option("--ca", "ca_file", help="Certificates to trust over TLS.  [the system's]"),
     click.option("--no-verify", is_flag=True, help="Trust any certificate."),
@@ -104,24 +123,26 @@ def sending_options(config: Config, given: dict[str, Any], **more: Any) -> RunOp
         port = given["port"] or section.port or config.port
         host = checked_host(given["host"] or section.host)
         target = Target(host, port, checked_path(given["path"] or section.path))
-    if given.get("api", "reference") != "reference" and target.path in ("/", section.path):
-        target = target._replace(path=f"/v2/models/{quote(model_of(config, given), safe='')}/infer")
+    if (given.get("api") or "").startswith("oip") and target.path == section.path:
+        target = target._replace(path="/")  # the protocol names one for each model
     timeout_ns = given["timeout"] if given["timeout"] is not None else section.timeout
     if timeout_ns == 0:
         raise UsageError("the timeout is 0: no answer could be in time")
     optional = {"timeout_ns": timeout_ns and int(timeout_ns), "connections": given["connections"]}
     optional["ca_file"], optional["verify"] = given.get("ca_file"), not given.get("no_verify")
-    optional["give_up_after_ns"] = given.get("give_up_after")
+    optional["give_up_after_ns"], optional["workers"] = given.get("give_up_after"), given.get("workers")
     chosen = {key: value for key, value in {**optional, **more}.items() if value is not None}
     return RunOptions(target=target, check=given["check"], **chosen)
 
 
 def payload_options(given: dict[str, Any]) -> PayloadOptions:
     """What to send, and as what."""
-    headers = [checked_header(line) for line in given["headers"]]
+    headers = [*read_headers(given["headers"])]
     if given["fresh_connections"]:
         headers.append("Connection: close")
-    return PayloadOptions(api=given["api"], dataset=given["dataset"], headers=tuple(headers))
+    names = (name for name in PayloadOptions.__struct_fields__ if name not in ("path", "headers"))
+    chosen = {name: given[name] for name in names if given[name] is not None}
+    return PayloadOptions(**chosen, headers=tuple(headers))
 
 
 def model_of(config: Config, given: dict[str, Any]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
@@ -14,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Array = np.ndarray[Any, np.dtype[Any]]
+
+
+_OURS: Final = str(Path(__file__).parents[1])
+_IMPORTING: Final = ("<frozen", str(importlib.__file__))
 
 
 class Model(Protocol):
@@ -51,7 +58,7 @@ class ModelFailed(Exception):
     def __init__(self, kind: BatchErrorKind, message: str, *, retryable: bool) -> None:
         super().__init__(message)
         self.kind = kind
-        self.message = message
+        self.message = one_line(message)
         self.retryable = retryable
 
 
@@ -61,9 +68,33 @@ def bad_output(message: str) -> ModelFailed:
 
 
 def one_line(error: object) -> str:
-    """The message of *error* on one line of bounded length, whatever a model has put into it."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 1] + "…"
+    """
+    The message of *error* on one line of bounded length, fit to print and to send, whatever a
+    model has put into it; its type's name where it has none.
+    """
+    try:
+        words = str(error).split()
+    except Exception:  # noqa: BLE001 - __str__ is the model's own code
+        words = []
+    text = " ".join(words) or type(error).__name__
+    text = text if len(text) <= MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 1] + "…"
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
+def with_type(error: BaseException) -> str:
+    """``ValueError: why`` on one line; the type alone where there is no more to say."""
+    kind, why = type(error).__name__, one_line(error)
+    return kind if why == kind else one_line(f"{kind}: {why}")
+
+
+def located(error: BaseException) -> str:
+    """``ValueError: why (file.py:3)``, the place being the innermost; none where it is ours or Python's."""
+    places = [
+        f" ({Path(frame.filename).name}:{frame.lineno})"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((_OURS, *_IMPORTING))
+    ]
+    return f"{with_type(error)}{places[-1] if places else ''}"
 
 
 class Tile:

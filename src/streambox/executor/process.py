@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["WorkerExecutor", "WorkerOptions"]
 
 _STAGED = 2  # batches a worker holds at most: the one it runs and one behind it
+_STOP_GRACE_S = 2.0  # for a worker to end by itself, in order
 _GIVE_UP_AFTER = 3  # failed starts in a row, after which waiting batches fail rather than wait
 
 _log = structlog.get_logger("streambox.executor")
@@ -47,6 +48,8 @@ class WorkerExecutor:
         self._on_change = on_change
         self._spec: ModelSpec | None = None
         self._slots: list[Slot] = []
+        self._closing: list[Slot] = []
+        self._grace_s = _STOP_GRACE_S
         self._waiting: deque[Assignment] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         self._loading = asyncio.Lock()
@@ -118,6 +121,12 @@ class WorkerExecutor:
         await self._close()
         self._changed()
 
+    def hurry(self) -> None:
+        """Kill what is being unloaded; a later ``unload()`` kills at once."""
+        self._grace_s = 0.0
+        for slot in self._closing:
+            slot.kill()
+
     def health(self) -> Health:
         ready = any(slot.up for slot in self._slots)
         return Health(ready=ready, slots=self.slots, restarts=self.restarts, message=self._trouble)
@@ -138,19 +147,19 @@ class WorkerExecutor:
             return  # by unload()
         self.restarts += 1
         self._trouble = f"a worker ended ({reason}) and is being replaced"
-        _log.warning("worker_ended", model=self.options.name, reason=reason, restarts=self.restarts)
         for assignment in orphans:
             assignment.started_ns = time.monotonic_ns()
         self._waiting.extendleft(reversed(orphans))
         self._place()
         self._changed()
+        _log.warning("worker ended", model=self.options.name, reason=reason, restarts=self.restarts)
 
     def on_start_failed(self, reason: str) -> None:
         self._trouble = f"model '{self.options.name}' cannot be loaded: {reason}"
-        _log.error("worker_start_failed", model=self.options.name, reason=reason)
         if self._given_up():
             self._fail_waiting()
         self._changed()
+        _log.error("worker did not start", model=self.options.name, reason=reason)
 
     # ---- inside
 
@@ -200,6 +209,7 @@ class WorkerExecutor:
 
     async def _close(self) -> None:
         slots, self._slots = self._slots, []
+        self._closing += slots
         self._spec, self._trouble = None, ""
         if self._alarm is not None:
             self._alarm.cancel()
@@ -207,7 +217,8 @@ class WorkerExecutor:
         self._fail_waiting()
         for slot in slots:
             slot.abandon(self._unavailable())
-        await asyncio.gather(*[slot.close() for slot in slots])
+        await asyncio.gather(*[slot.close(self._grace_s) for slot in slots])
+        self._closing = [slot for slot in self._closing if slot not in slots]
 
     def _changed(self) -> None:
         if self._on_change is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import operator
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from streambox.errors import RowError
 from streambox.executor.base import BatchErrorKind, LoadFailed, ModelSpec, TensorSpec
-from streambox.executor.model import ModelFailed, RowsFailed, bad_output, check_rows, one_line
+from streambox.executor.model import ModelFailed, RowsFailed, bad_output, check_rows, located, one_line
 from streambox.protocol.datatypes import NUMPY_BY_NAME
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def load_callable(target: str, search_path: str = "") -> Callable[[Any], Any]:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # noqa: BLE001 - a user's module may raise anything
-        raise LoadFailed(f"cannot import module '{module_name}': {_located(error)}") from None
+        raise LoadFailed(f"cannot import module '{module_name}': {located(error)}") from None
     found: Any = module
     for part in attribute.split("."):
         found = getattr(found, part, None)
@@ -130,21 +130,10 @@ def _instance(found: Callable[[], Any], target: str) -> Callable[[Any], Any]:
     try:
         made = found()
     except Exception as error:  # noqa: BLE001
-        raise LoadFailed(f"cannot make '{target}': {_located(error)}") from None
+        raise LoadFailed(f"cannot make '{target}': {located(error)}") from None
     if not callable(made):
         raise LoadFailed(f"class '{target}' has no __call__ method")
     return made  # type: ignore[no-any-return]
-
-
-def _located(error: BaseException) -> str:
-    """``ValueError: why (file.py:3)``, the place being the innermost; none where it is ours."""
-    ours = (__file__, importlib.__file__)
-    places = [
-        f" ({Path(frame.filename).name}:{frame.lineno})"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename not in ours and not frame.filename.startswith("<frozen")
-    ]
-    return f"{type(error).__name__}: {one_line(error)}{places[-1] if places else ''}"
 
 
 def _annotated_plain(call: Callable[..., Any]) -> bool | None:
@@ -167,10 +156,16 @@ def _check_spec(spec: TensorSpec) -> None:
 
 
 def _refused(refusals: list[RowError], rows: int) -> Exception:
+    messages: dict[int, str] = {}
     for refusal in refusals:
-        if not isinstance(refusal.index, int) or not 0 <= refusal.index < rows:
+        try:
+            index = operator.index(refusal.index)  # numpy's integers, too
+        except TypeError:
+            index = -1
+        if not 0 <= index < rows:
             return bad_output(f"the model refused row {refusal.index!r} of a batch of {rows} rows")
-    return RowsFailed({refusal.index: one_line(refusal.message) for refusal in refusals})
+        messages[index] = one_line(refusal.message)
+    return RowsFailed(messages)
 
 
 def _never(message: str) -> ModelFailed:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from streambox.executor.process import WorkerExecutor
 
 
-_STOP_GRACE_S = 2.0
 _PROVEN_NS = 1_000_000_000  # a worker that ends sooner, having been given nothing, counts as a failed start
 _BACKOFF_S = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)  # after so many failed starts in a row; the last one stays
 
@@ -100,14 +99,19 @@ class Slot:
         while self.assigned:
             self.assigned.popleft().end(error)
 
-    async def close(self) -> None:
-        """End its process, for good. Idempotent."""
+    async def close(self, grace_s: float) -> None:
+        """End its process, for good: by itself within *grace_s*, or killed. Idempotent."""
         if self._keeper is not None:
             self._keeper.cancel()
         if self._alarm is not None:
             self._alarm.cancel()
         if self._worker is not None:
-            await self._worker.stop(_STOP_GRACE_S if self.up else 0.0)
+            await self._worker.stop(grace_s if self.up else 0.0)
+
+    def kill(self) -> None:
+        """Cut the grace of a ``close()`` under way short."""
+        if self._worker is not None:
+            self._worker.kill("stopped")
 
     async def _keep_up(self, expected: ModelSpec) -> None:
         while True:

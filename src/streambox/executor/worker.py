@@ -7,6 +7,7 @@ death, too, is a hang-up, and is noticed even in the middle of a long computatio
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from streambox.executor import wire
 from streambox.executor.base import BatchErrorKind, LoadFailed
-from streambox.executor.model import Model, ModelFailed, RowsFailed, Tile, one_line
+from streambox.executor.model import Model, ModelFailed, RowsFailed, Tile, one_line, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,8 +91,9 @@ class Server:
             self._send(wire.LoadRefused(one_line(refusal)))
             return False
         except Exception as error:  # noqa: BLE001 - whatever a model's code raises is its reason
-            traceback.print_exc()
-            self._send(wire.LoadRefused(one_line(f"{type(error).__name__}: {error}")))
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
+            self._send(wire.LoadRefused(with_type(error)))
             return False
         self._send(wire.Loaded(self._model.spec))
         return True
@@ -106,8 +108,7 @@ class Server:
             self._send(wire.Failed(batch_id, failure.kind, failure.message, failure.retryable))
         except Exception as error:  # noqa: BLE001 - any of a model's errors fails its batch, not the worker
             self._show(error)
-            message = one_line(f"{type(error).__name__}: {error}")
-            self._send(wire.Failed(batch_id, BatchErrorKind.MODEL, message, retryable=True))
+            self._send(wire.Failed(batch_id, BatchErrorKind.MODEL, with_type(error), retryable=True))
         else:
             service_ns = time.monotonic_ns() - begun_ns
             self._send(wire.Result(batch_id, service_ns, wire.layouts(outputs)), outputs.values())
@@ -118,7 +119,8 @@ class Server:
         place = (type(error), innermost.filename, innermost.lineno)
         if place not in self._shown and len(self._shown) < _SHOWN_ERRORS:
             self._shown.add(place)
-            traceback.print_exception(error)
+            with contextlib.suppress(OSError):  # nobody reads the log any more, or its disk is full
+                traceback.print_exception(error)
 
     def _send(self, message: wire.Message, arrays: Iterable[Array] = ()) -> None:
         pieces = wire.encode(message, arrays)

@@ -34,25 +34,31 @@ class BatchFacts(msgspec.Struct):
     size: _Count
     wait_ms: _Milliseconds
     service_ms: _Milliseconds
+    reason: str = ""
 
 
 class Answer(NamedTuple):
-    """``row()`` gives the numbers of the sole, or first, output; it raises one of ``UNREADABLE``."""
+    """
+    ``row()`` gives the numbers of the sole, or first, output, however they are nested; it raises
+    one of ``UNREADABLE``. ``request_id`` is None where the answer need not tell.
+    """
 
-    request_id: str
+    request_id: str | None
     batch: BatchFacts | None
-    row: Callable[[], list[float]]
+    row: Callable[[], Any]
 
 
 class _Reference(msgspec.Struct):
     request_id: str
     output: msgspec.Raw = msgspec.Raw(b"")
+    outputs: dict[str, msgspec.Raw] = {}
     batch: BatchFacts | None = None
 
 
 class _Parameters(msgspec.Struct):
     batch_id: _Id | None = None
     batch_size: _Count = 0
+    batch_reason: str = ""
     wait_ms: _Milliseconds = 0.0
     service_ms: _Milliseconds = 0.0
 
@@ -76,11 +82,10 @@ _decode_oip = msgspec.json.Decoder(_Oip).decode
 
 def read_reference(body: bytes) -> Answer:
     reply = _decode_reference(body)
-    return Answer(reply.request_id, reply.batch, lambda: _decode_row(reply.output))
+    return Answer(reply.request_id, reply.batch, lambda: _reference_row(reply))
 
 
 def read_oip(body: bytes) -> Answer:
-    """Of one row: its numbers, however they are nested."""
     reply = _decode_oip(body)
     return Answer(reply.id, _facts(reply.parameters), lambda: _row(reply.outputs[0]))
 
@@ -110,11 +115,28 @@ READERS: Final[Mapping[str, Callable[[bytes], Answer]]] = {
 
 
 def _facts(parameters: _Parameters | None) -> BatchFacts | None:
-    if parameters is None or parameters.batch_id is None:
+    told = parameters
+    if told is None or told.batch_id is None:
         return None
-    return BatchFacts(parameters.batch_id, parameters.batch_size, parameters.wait_ms, parameters.service_ms)
+    return BatchFacts(told.batch_id, told.batch_size, told.wait_ms, told.service_ms, told.batch_reason)
+
+
+def _reference_row(reply: _Reference) -> list[float]:
+    raw = next(iter(reply.outputs.values())) if reply.outputs else reply.output
+    try:
+        return _decode_row(raw)
+    except msgspec.ValidationError:  # rows of more than one dimension are nested
+        return flat(msgspec.json.decode(raw))
 
 
 def _row(tensor: _Tensor) -> list[float]:
-    row: list[float] = np.array(msgspec.json.decode(tensor.data), dtype=float).ravel().tolist()
+    return flat(msgspec.json.decode(tensor.data))
+
+
+def flat(numbers: Any) -> list[float]:
+    """A number, or lists of them, however nested. Raises ValueError for anything else."""
+    array = np.array(numbers)
+    if array.dtype.kind not in "biuf":
+        raise ValueError("not numbers")
+    row: list[float] = array.ravel().tolist()
     return row

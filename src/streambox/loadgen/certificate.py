@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from streambox import __version__
 from streambox.models.cache import cache_folder
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streambox.workload.schedule import Schedule
-
-_PEAK_NS: Final = 1_000_000_000
 
 
 class Calibration(msgspec.Struct, frozen=True):
@@ -60,7 +57,7 @@ def warning(schedule: Schedule, workers: int = 1) -> str | None:
     calibration = kept()
     if calibration is None or not len(schedule):
         return None
-    busiest = int(np.bincount(schedule.intended_ns // _PEAK_NS).max())
+    busiest = schedule.busiest_second
     certified = calibration.rate_per_s * workers
     if busiest <= certified:
         return None

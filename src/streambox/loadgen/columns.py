@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 from typing import TYPE_CHECKING, Any
@@ -30,27 +31,27 @@ class ColumnFolder:
         self.path = path
         self._maps: dict[str, mmap.mmap] = {}
 
-    def create(self, name: str, count: int, dtype: str, fill: int) -> Array:
-        """A new column of *count* entries, all *fill*."""
-        column = self._map(name, count, np.dtype(dtype), os.O_CREAT | os.O_TRUNC)
-        column[:] = fill
-        return column
+    def create(self, name: str, count: int, dtype: str) -> Array:
+        """
+        A new column of *count* entries, all 0. Nothing is written: it takes no time, however long.
+
+        Who has mapped an old one of that name keeps it.
+        """
+        (self.path / name).unlink(missing_ok=True)
+        return self._map(name, count, np.dtype(dtype), os.O_CREAT)
 
     def open(self, name: str, dtype: str) -> Array:
         """A column that exists. Raises OSError when it does not."""
         count = (self.path / name).stat().st_size // np.dtype(dtype).itemsize
         return self._map(name, count, np.dtype(dtype), 0)
 
-    def grow(self, name: str, column: Array, count: int, fill: int) -> Array:
+    def grow(self, name: str, column: Array, count: int) -> Array:
         """
-        *column* with room for *count* entries; the old array is not to be used any more.
+        *column* with room for *count* entries, the new ones 0; the old array is not to be used any more.
 
-        Raises OSError, and leaves the old one as it was, when there is no room.
+        Who shares the file may have grown it already: it never becomes shorter.
         """
-        before = len(column)
-        grown = self._map(name, count, column.dtype, os.O_CREAT)
-        grown[before:] = fill
-        return grown
+        return self._map(name, count, column.dtype, os.O_CREAT)
 
     def trim(self) -> None:
         """Let go of the memory: it is read from the file again where it is needed."""
@@ -60,24 +61,28 @@ class ColumnFolder:
 
     def _map(self, name: str, count: int, dtype: np.dtype[Any], flags: int) -> Array:
         size_bytes = count * dtype.itemsize
-        if not size_bytes:
-            return np.empty(0, dtype)
         file = os.open(self.path / name, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)
         try:
+            if not size_bytes:
+                return np.empty(0, dtype)
             if flags:
-                self._take_room(file, size_bytes)
+                _take_room(file, size_bytes)
             mapped = self._maps[name] = mmap.mmap(file, size_bytes)
         finally:
             os.close(file)
         return np.frombuffer(mapped, dtype)
 
-    def _take_room(self, file: int, size_bytes: int) -> None:
-        before_bytes = os.fstat(file).st_size
-        try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file, 0, size_bytes)
-            else:  # macOS
-                os.ftruncate(file, size_bytes)
-        except OSError as error:
-            os.ftruncate(file, before_bytes)  # some file systems keep what they could get
-            raise OSError(error.errno, error.strerror, str(self.path)) from None
+
+def _take_room(file: int, size_bytes: int) -> None:
+    """Up to *size_bytes*; a file that is longer, as another process may just have made it, stays so."""
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        has_bytes = os.fstat(file).st_size
+        if size_bytes <= has_bytes:
+            return
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file, has_bytes, size_bytes - has_bytes)
+        else:  # macOS
+            os.ftruncate(file, size_bytes)
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)  # the map would go on holding it

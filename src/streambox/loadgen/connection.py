@@ -103,7 +103,9 @@ class ClientConnection(asyncio.Protocol):
             end = data.find(b"\r\n\r\n") + 4
             framing = self._sender.heads.get(data[:end])
             if framing is not None and len(data) == end + framing.length:
-                self._sender.on_response(self, framing.status, data[end:], framing.keep_alive)
+                self._sender.on_response(
+                    self, framing.status, data[end:], framing.keep_alive, self.first_byte_ns
+                )
                 return
         self._parse(data)
 
@@ -146,7 +148,7 @@ class ClientConnection(asyncio.Protocol):
         end = chunk.find(b"\r\n\r\n") + 4
         if end > 3 and chunk[end:] == body:  # neither chunked nor in several reads
             self._sender.learn(chunk[:end], Framing(status, len(body), keep_alive))
-        self._sender.on_response(self, status, body, keep_alive)
+        self._sender.on_response(self, status, body, keep_alive, time.monotonic_ns())
 
 
 def _ends_with_connection(chunk: bytes) -> bool:

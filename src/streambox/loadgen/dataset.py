@@ -9,9 +9,11 @@ What to send, from a file: rows of inputs, and what their answers should be.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import zipfile
-from typing import TYPE_CHECKING, Any, Final
+import zlib
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,9 +21,12 @@ import numpy as np
 from streambox.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     Array = np.ndarray[Any, np.dtype[Any]]
+
+T = TypeVar("T")
 
 SOLE: Final = ""  # the input of a row that names none: the model's only one
 EXPECTED: Final = "expected"
@@ -48,23 +53,41 @@ class Dataset(msgspec.Struct, frozen=True):
 def read_dataset(path: Path) -> Dataset:
     """Raises UsageError, with file, line and reason."""
     readers = {".npz": _read_npz, ".csv": _read_csv, ".jsonl": _read_jsonl}
-    reader = readers.get(path.suffix)
-    if reader is None:
-        raise UsageError(f"{path}: a dataset is a file ending in {', '.join(readers)}")
-    try:
+    reader = reader_for(path, readers)
+    with reading(path):
         dataset = reader(path)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such dataset") from None
-    except (OSError, UnicodeDecodeError, zipfile.BadZipFile, csv.Error) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from None
-    if not dataset.inputs or not len(dataset):
-        raise UsageError(f"{path}: holds no rows")
-    if len(dataset) > MOST_ROWS:
-        raise UsageError(f"{path}: holds {len(dataset)} rows, the most is {MOST_ROWS}")
+    check_count(path, len(dataset) if dataset.inputs else 0)
     return dataset
 
 
-def _read_npz(path: Path) -> Dataset:
+def reader_for(path: Path, readers: Mapping[str, Callable[[Path], T]]) -> Callable[[Path], T]:
+    """By the ending of the file's name. Raises UsageError."""
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise UsageError(f"{path}: a dataset is a file ending in {', '.join(readers)}, or a folder of images")
+    return reader
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What goes wrong while a dataset is read becomes a UsageError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such dataset") from None
+    except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, csv.Error) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+
+
+def check_count(path: Path, count: int) -> None:
+    if not count:
+        raise UsageError(f"{path}: holds no rows")
+    if count > MOST_ROWS:
+        raise UsageError(f"{path}: holds {count} rows, the most is {MOST_ROWS}")
+
+
+def load_arrays(path: Path) -> dict[str, Array]:
+    """An archive's arrays, equally long. Raises UsageError."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -73,9 +96,14 @@ def _read_npz(path: Path) -> Dataset:
     lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise UsageError(f"{path}: its arrays differ in their number of rows: {lengths}")
+    return arrays
+
+
+def _read_npz(path: Path) -> Dataset:
+    arrays = load_arrays(path)
     expected, labels = arrays.pop(EXPECTED, None), arrays.pop(LABEL, None)
     for name, array in arrays.items():
-        _check_numbers(f"{path}: array {name!r}", array)
+        check_numbers(f"{path}: array {name!r}", array)
     inputs = {name: list(array) for name, array in arrays.items()}
     if expected is not None:
         expected = expected.reshape(len(expected), -1)
@@ -103,7 +131,7 @@ def _read_csv(path: Path) -> Dataset:
                     raise UsageError(f"{path}:{number}: no whole number in the column {LABEL!r}")
                 labels.append(int(values.pop(label_column)))
             rows.append(np.array(values))
-            _check_numbers(f"{path}:{number}", rows[-1])
+            check_numbers(f"{path}:{number}", rows[-1])
     return Dataset({SOLE: rows}, None, np.array(labels) if label_column is not None else None)
 
 
@@ -154,7 +182,7 @@ def _inputs_of(where: str, row: dict[str, Any]) -> dict[str, Array]:
             found[name] = np.array(values)
         except ValueError:
             raise UsageError(f"{where}: input {name!r} is not rectangular") from None
-        _check_numbers(f"{where}: input {name!r}", found[name])
+        check_numbers(f"{where}: input {name!r}", found[name])
     return found
 
 
@@ -176,7 +204,7 @@ def _labels(path: Path, rows: list[Any]) -> Array | None:
     return np.array(rows, dtype=np.int64)
 
 
-def _check_numbers(where: str, array: Array) -> None:
+def check_numbers(where: str, array: Array) -> None:
     if array.dtype.kind not in "biuf" or not array.size:
         raise UsageError(f"{where}: expected numbers")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -10,12 +10,14 @@ from urllib.parse import quote
 import msgspec
 
 from streambox.errors import RunFailed
-from streambox.loadgen.bodies import InputSpec
+from streambox.loadgen.failure import reason
+from streambox.loadgen.inputs import InputSpec
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Sequence
 
-    from streambox.loadgen.payload import Target
+    from streambox.loadgen.target import Target
 
 _TIMEOUT_S: Final = 10.0
 _MOST_BYTES: Final = 1 << 20
@@ -36,23 +38,28 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def fetch_inputs(target: Target, model: str, tls: ssl.SSLContext | None = None) -> tuple[InputSpec, ...]:
+def fetch_inputs(
+    target: Target, model: str, tls: ssl.SSLContext | None = None, headers: Sequence[str] = ()
+) -> tuple[InputSpec, ...]:
     """``GET /v2/models/{model}``. Raises RunFailed, saying what came instead."""
     path = f"/v2/models/{quote(model, safe='')}"
     connection = _connection(target, tls)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=dict(line.split(": ", 1) for line in headers))
         response = connection.getresponse()
         body = response.read(_MOST_BYTES)
-    except (OSError, http.client.HTTPException) as error:
-        raise RunFailed(f"cannot ask {target.authority} for the inputs of {model!r}: {error}") from None
+    except (OSError, UnicodeError, http.client.HTTPException) as error:
+        raise RunFailed(
+            f"cannot ask {target.authority} for the inputs of {model!r}, which --input could tell: "
+            f"{reason(error)}"
+        ) from None
     finally:
         connection.close()
     if response.status != 200:
         raise RunFailed(f"{target.authority} answers {response.status} to {path}: is {model!r} served there?")
     try:
         inputs = msgspec.json.decode(body, type=_Metadata).inputs
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise RunFailed(f"{target.authority}{path} is no model metadata: {error}") from None
     if not inputs:
         raise RunFailed(f"{target.authority}{path} names no inputs")

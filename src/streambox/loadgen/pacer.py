@@ -12,47 +12,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from streambox.loadgen.share import WHOLE, Share
+
 if TYPE_CHECKING:
     import numpy as np
 
-_CHUNK: Final = 65_536
+NEVER_NS: Final = 1 << 62
 
 
 class Pacer:
     """
-    Walks a schedule of *intended_ns*, sorted, in chunks of plain integers.
+    Walks a *share* of a schedule of *intended_ns*, sorted.
 
-    ``next_ns`` is the instant of request ``index``, None when all have been taken.
+    ``next_ns`` is the instant of request ``index``, ``NEVER_NS`` when all have been taken.
+    The schedule is read one entry at a time, where it lies.
     """
 
-    __slots__ = ("_chunk", "_intended", "_offset", "index", "next_ns")
+    __slots__ = ("_end", "_intended", "_step", "index", "next_ns")
 
-    def __init__(self, intended_ns: np.ndarray[Any, np.dtype[np.int64]]) -> None:
-        self._intended = intended_ns
-        self._offset = 0
-        self._chunk: list[int] = []
-        self.index = 0
-        self.next_ns: int | None = None
+    def __init__(self, intended_ns: np.ndarray[Any, np.dtype[np.int64]], share: Share = WHOLE) -> None:
+        self._intended = intended_ns.data
+        self._end = len(intended_ns)
+        self._step = share.of
+        self.index = share.number
+        self.next_ns = NEVER_NS
         self._look()
 
     def due(self, elapsed_ns: int) -> bool:
         """Whether request ``index`` is to be sent now."""
-        return self.next_ns is not None and self.next_ns <= elapsed_ns
+        return self.next_ns <= elapsed_ns
 
     def take(self) -> int:
         """The index of the request that is due; moves on to the next. Call only when ``due``."""
         index = self.index
-        self.index += 1
+        self.index += self._step
         self._look()
         return index
 
     def stop(self) -> None:
         """Nothing more is due."""
-        self.next_ns = None
+        self._end, self.next_ns = 0, NEVER_NS
 
     def _look(self) -> None:
-        position = self.index - self._offset
-        if position >= len(self._chunk):
-            self._offset, position = self.index, 0
-            self._chunk = self._intended[self.index : self.index + _CHUNK].tolist()
-        self.next_ns = self._chunk[position] if self._chunk else None
+        self.next_ns = self._intended[self.index] if self.index < self._end else NEVER_NS

@@ -2,170 +2,101 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import quote
 
 import msgspec
 import numpy as np
 
 from streambox.errors import UsageError
-from streambox.loadgen.bodies import ID_DIGITS, Api, oip_body, reference_body
-from streambox.loadgen.dataset import SOLE, Dataset, read_dataset
-from streambox.loadgen.metadata import fetch_inputs
+from streambox.loadgen.answer_key import TOLERANCE, AnswerKey, HttpKey, NumbersKey
+from streambox.loadgen.bodies import ID_DIGITS, JSON, Api, Body, reference_body
+from streambox.loadgen.records import Records, read_records
+from streambox.loadgen.rows import AUTO, oip_bodies, reference_bodies, rows_of, rows_of_requests, specs_of
+from streambox.loadgen.target import DEFAULT_PATH
+from streambox.loadgen.target import Target as Target  # whoever makes payloads needs one
+from streambox.loadgen.template import ID_FIELD, Template
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from streambox.loadgen.bodies import Body
+    from collections.abc import Iterable, Sequence
 
     Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-_REFERENCE_VECTORS: Final = 256
-_DEFAULT_PATH: Final = "/api/batcher"
-_PORTS: Final = {"http": 80, "https": 443}
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OUR_HEADERS: Final = ("host", "content-length", "content-type", "transfer-encoding", "expect", "connection")
+Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
 
 
-class Target(NamedTuple):
+class PayloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Where requests go. ``path`` is the request target, query included.
+    What is sent, and what answers are held against.
 
-    ``tls``: over TLS. ``unix``: the path of a Unix socket, in place of host and port.
+    ``api``: how requests are written and answers read. ``path``: the request target; unset: the
+    URL's, or the one that the Open Inference Protocol has for the model. ``dataset``: a file of
+    rows, or a folder of images. ``random``: random rows, of what the server says that the model
+    takes (``auto``) or of what is written here, as ``image:FP32[8,8]``. With neither: what the
+    model's name calls for. ``input``: what the model takes, in place of asking the server.
+    ``pixels``: what black and white of an image become, as in ``0:255``. ``rows``: of each
+    request, ``4`` or ``1..8``; of the Open Inference Protocol alone. ``tolerance``: of expected
+    numbers. ``template``, ``method``, ``content_type``: the body, and what it goes out as, of
+    api ``http``; ``expect_id``, ``expect_text``, ``expect_output``: what its answers hold.
     """
 
-    host: str
-    port: int
-    path: str
-    tls: bool = False
-    unix: str = ""
-
-    @property
-    def authority(self) -> str:
-        if self.unix:
-            return "localhost"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        if self.unix:
-            return f"unix://{self.unix} {self.path}"
-        return f"{'https' if self.tls else 'http'}://{self.authority}{self.path}"
-
-
-def parse_url(url: str, path: str | None = None) -> Target:
-    """
-    ``http[s]://host[:port][/path]``, or ``unix:///path/of/socket``, whose request target is *path*.
-
-    Raises UsageError.
-    """
-    try:
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        port = parts.port
-    except ValueError as error:
-        raise UsageError(f"{url!r} is not a URL: {error}") from None
-    if parts.scheme == "unix":
-        if parts.netloc or not parts.path.strip("/"):
-            raise UsageError(f"{url!r}: write unix:///PATH/OF/SOCKET, with three slashes")
-        return Target("localhost", 0, checked_path(path or _DEFAULT_PATH), unix=parts.path)
-    if parts.scheme not in _PORTS:
-        raise UsageError(f"{url!r}: only http://, https:// and unix:// are spoken")
-    if not parts.hostname:
-        raise UsageError(f"{url!r} names no host: write http://HOST:PORT/PATH")
-    if port == 0:
-        raise UsageError(f"{url!r}: nobody listens on port 0")
-    own = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    port = _PORTS[parts.scheme] if port is None else port
-    return Target(checked_host(parts.hostname), port, checked_path(own), tls=parts.scheme == "https")
-
-
-def checked_host(host: str) -> str:
-    """*host* as it may stand in a request's head; a name beyond ASCII in its IDNA form. Raises UsageError."""
-    try:
-        name = host.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise UsageError(f"{host!r} is no host name: a part of it is empty, too long or no text") from None
-    if not name or not all("!" <= character <= "~" for character in name):
-        raise UsageError(f"{host!r} is no host name: write it as example.org, 127.0.0.1 or ::1")
-    return name
-
-
-def checked_header(line: str) -> str:
-    """``Name: value`` as it may stand in a request's head. Raises UsageError."""
-    name, colon, value = line.partition(":")
-    if not colon or not _HEADER_NAME.fullmatch(name) or not value.strip():
-        raise UsageError(f"{line!r} is no header: write it as 'Name: value'")
-    if not all(" " <= character <= "~" for character in value):
-        raise UsageError(f"the header {name!r} has a character that is not printable ASCII")
-    if name.lower() in _OUR_HEADERS:
-        raise UsageError(f"the header {name!r} is set by the load generator itself")
-    return f"{name}: {value.strip()}"
-
-
-def checked_path(path: str) -> str:
-    """*path* as it may stand in a request's first line. Raises UsageError."""
-    if not path.startswith("/"):
-        raise UsageError(f"the path {path!r} does not begin with a slash")
-    if not all("!" <= character <= "~" for character in path):
-        raise UsageError(f"the path {path!r} has a blank or a character that is not ASCII: percent-encode it")
-    return path
-
-
-def request_id(index: int) -> str:
-    """The id of request *index*: of one width, so that the content length does not vary."""
-    return f"{index:0{ID_DIGITS}d}"
+    api: Api = "reference"
+    path: str | None = None
+    dataset: str | None = None
+    random: str | None = None
+    input: str | None = None
+    pixels: str | None = None
+    rows: str | None = None
+    tolerance: float = TOLERANCE
+    template: str | None = None
+    method: Method = "POST"
+    content_type: str = JSON
+    expect_id: str | None = None
+    expect_text: str | None = None
+    expect_output: str | None = None
+    headers: tuple[str, ...] = ()
 
 
 class PayloadSet:
     """
-    The requests that a run may send, as the bytes before and after the request id.
+    The requests that a lane may send. Each is its ``pieces``: between any two stands the request id.
 
-    ``expected`` holds the numbers that a right answer to each of them holds, shape
-    (requests, numbers), ``labels`` the index of the largest, where they are known.
-    ``api`` says how an answer is read.
+    ``key`` says how an answer is read, and which is right.
     """
 
     def __init__(
         self,
         target: Target,
         bodies: Iterable[Body],
+        key: AnswerKey | None = None,
         *,
-        api: Api = "reference",
+        method: Method = "POST",
         headers: Sequence[str] = (),
-        expected: Floats | None = None,
-        labels: np.ndarray[Any, np.dtype[np.int64]] | None = None,
     ) -> None:
-        self.api = api
-        self.expected = expected
-        self.labels = labels
-        self._parts = [_request_parts(target, body, headers) for body in bodies]
+        self.key: AnswerKey = key or NumbersKey("reference")
+        self.pieces = [_request_pieces(method, target, body, headers) for body in bodies]
 
     @classmethod
     def of_vectors(
         cls, target: Target, model: str, vectors: Sequence[Sequence[float]], expected: Floats | None = None
     ) -> PayloadSet:
         """The reference API's requests."""
-        return cls(target, [reference_body(model, vector) for vector in vectors], expected=expected)
+        bodies = [reference_body(model, vector) for vector in vectors]
+        return cls(target, bodies, NumbersKey("reference", expected=expected))
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self.pieces)
 
     def request(self, payload: int, index: int) -> bytes:
-        """The whole HTTP request number *index*. Cost: one join."""
-        before, after = self._parts[payload]
-        return b"%b%010d%b" % (before, index, after)
+        """The whole HTTP request number *index*, carrying *payload*."""
+        return request_id(index).encode().join(self.pieces[payload])
 
 
-class PayloadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sent: ``dataset`` is a file, None: what the model's name calls for. ``headers``: lines."""
-
-    api: Api = "reference"
-    dataset: str | None = None
-    headers: tuple[str, ...] = ()
+def request_id(index: int) -> str:
+    """The id of request *index*: of one width, so that the content length does not vary."""
+    return f"{index:0{ID_DIGITS}d}"
 
 
 def make_payloads(
@@ -176,71 +107,124 @@ def make_payloads(
     tls: ssl.SSLContext | None = None,
 ) -> PayloadSet:
     """
-    The requests for *model*: the rows of a dataset; else the held-out images for ``digits``,
-    with the answers that the model itself gives off-line; else the reference's vectors, four
-    whole numbers in 1..99.
+    The requests for *model*: from a dataset, a template, or at random, as *options* say; else
+    the held-out images for ``digits``, with the answers that the model itself gives off-line;
+    else, for the reference API, its vectors, four whole numbers in 1..99, and random rows for
+    the others.
 
-    Raises UsageError when rows do not fit the model, RunFailed when an Open Inference
-    Protocol server does not tell what the model takes.
+    Raises UsageError when rows do not fit the model or options do not go together, RunFailed
+    when an Open Inference Protocol server does not tell what the model takes.
     """
     options = options or PayloadOptions()
-    dataset = read_dataset(Path(options.dataset)) if options.dataset else _default_rows(model, seed)
-    return PayloadSet(
-        target,
-        list(_bodies(target, model, dataset, options.api, tls)),
-        api=options.api,
-        headers=options.headers,
+    check_options(options)
+    target = target_of(target, model, options)
+    if options.api == "http":
+        return _of_template(target, model, seed, options)
+    return _of_rows(target, model, seed, options, tls)
+
+
+def target_of(target: Target, model: str, options: PayloadOptions) -> Target:
+    """Where *model* is asked: at the path given, else at the one that the protocol has for it."""
+    if options.path is not None:
+        return target._replace(path=options.path)
+    if options.api.startswith("oip") and target.path in ("/", DEFAULT_PATH):
+        return target._replace(path=f"/v2/models/{quote(model, safe='')}/infer")
+    return target
+
+
+# ---- which options go together -------------------------------------------------------------------
+
+_OF_HTTP: Final = ("template", "method", "content_type", "expect_id", "expect_text", "expect_output")
+_OF_OTHERS: Final = ("random", "input", "pixels", "rows")
+_DEFAULTS: Final = PayloadOptions()
+
+
+def check_options(options: PayloadOptions) -> None:
+    """Raises UsageError for an option that would be ignored, or is missing."""
+    http, oip = options.api == "http", options.api.startswith("oip")
+    for name in _OF_OTHERS if http else _OF_HTTP:
+        if getattr(options, name) != getattr(_DEFAULTS, name):
+            raise UsageError(f"{name} means nothing to api {options.api!r}: leave one of the two out")
+    if options.rows is not None and not oip:
+        raise UsageError("rows: only the Open Inference Protocol takes several in a request: api 'oip'")
+    if options.dataset is not None and options.random is not None:
+        raise UsageError("dataset and random exclude each other: each says what is sent")
+    if options.random not in (None, AUTO) and options.input is not None:
+        raise UsageError("random and input both say what the model takes: leave one of them out")
+    folder = options.dataset is not None and Path(options.dataset).is_dir()
+    if options.input is not None and not (oip or folder or options.random):
+        raise UsageError("input: the reference API need not know, but for random rows or images")
+    if options.pixels is not None and not folder:
+        raise UsageError("pixels goes with a dataset that is a folder of images")
+    if http and options.template is None:
+        _check_without_template(options)
+    if not 0 <= options.tolerance < float("inf"):
+        raise UsageError(f"the tolerance is {options.tolerance:g}: give a number from 0")
+
+
+def _check_without_template(options: PayloadOptions) -> None:
+    if options.method not in ("GET", "DELETE"):
+        raise UsageError(f"api 'http' needs a template: what is the body of a {options.method}?")
+    if options.dataset is not None:
+        raise UsageError("dataset: api 'http' sends its rows by way of a template")
+
+
+# ---- the reference API and the Open Inference Protocol -------------------------------------------
+
+
+def _of_rows(
+    target: Target, model: str, seed: int, options: PayloadOptions, tls: ssl.SSLContext | None
+) -> PayloadSet:
+    specs = specs_of(target, model, options, tls)
+    dataset = rows_of(model, seed, options, specs)
+    taken = rows_of_requests(len(dataset), options.rows, seed)
+    if options.api == "reference":
+        bodies = reference_bodies(model, dataset)
+    else:
+        bodies = oip_bodies(model, dataset, specs, taken, binary=options.api == "oip-binary")
+    key = NumbersKey(
+        options.api,
         expected=dataset.expected,
         labels=dataset.labels,
+        tolerance=options.tolerance,
+        rows=None if options.rows is None else taken,
     )
+    return PayloadSet(target, bodies, key, headers=options.headers)
 
 
-def _default_rows(model: str, seed: int) -> Dataset:
-    if model == "digits":
-        from streambox.models.digits import heldout
-
-        images, _ = heldout()
-        return Dataset({SOLE: list(images)}, predict_digits(images))
-    random = np.random.default_rng([seed, 1])
-    return Dataset({SOLE: list(random.integers(1, 100, (_REFERENCE_VECTORS, 4)))})
+# ---- any endpoint --------------------------------------------------------------------------------
 
 
-def _bodies(
-    target: Target, model: str, dataset: Dataset, api: Api, tls: ssl.SSLContext | None
-) -> Iterator[Body]:
-    if api == "reference":
-        if len(dataset.inputs) > 1:
-            raise UsageError(f"the reference API takes one input, the dataset has {sorted(dataset.inputs)}")
-        (rows,) = dataset.inputs.values()
-        for row in rows:
-            yield reference_body(model, row.ravel().tolist())
-        return
-    specs = {spec.name: spec for spec in fetch_inputs(target, model, tls)}
-    named = dataset.inputs
-    if SOLE in named and len(specs) == 1:
-        named = {next(iter(specs)): named[SOLE]}
-    if set(named) != set(specs):
-        raise UsageError(f"model {model!r} takes the inputs {sorted(specs)}, the dataset has {sorted(named)}")
-    for index in range(len(dataset)):
-        inputs = {name: spec.row(named[name][index]) for name, spec in specs.items()}
-        yield oip_body(inputs, binary=api == "oip-binary")
+def _of_template(target: Target, model: str, seed: int, options: PayloadOptions) -> PayloadSet:
+    records = Records([]) if options.dataset is None else read_records(Path(options.dataset))
+    key = HttpKey(
+        expect_id=options.expect_id,
+        expect_text=options.expect_text,
+        expect_output=options.expect_output,
+        expected=records.expected,
+        labels=records.labels,
+        tolerance=options.tolerance,
+    )
+    bodies: Iterable[Body] = [Body((b"",), ())]
+    if options.template is not None:
+        rows = None if options.dataset is None else records.rows
+        template = Template(_read_text(Path(options.template)), options.template)
+        bodies = template.bodies(model, rows, options.content_type, np.random.default_rng([seed, 3]))
+    return PayloadSet(target, bodies, key, method=options.method, headers=options.headers)
 
 
-def predict_digits(images: Floats) -> Floats:
-    """The probabilities that the shipped model gives for *images* [N, 8, 8]; shape [N, 10]."""
-    import onnxruntime
-
-    from streambox.models.digits import model_path
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(model_path()), options, providers=["CPUExecutionProvider"])
-    probabilities: Floats = session.run(["probabilities"], {"image": images.astype(np.float32)})[0]
-    return probabilities
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise UsageError(f"{path}: the template cannot be read: {why}") from None
 
 
-def _request_parts(target: Target, body: Body, headers: Sequence[str]) -> tuple[bytes, bytes]:
-    size = len(body.before) + ID_DIGITS + len(body.after)
-    lines = [f"POST {target.path} HTTP/1.1", f"Host: {target.authority}", *body.headers, *headers]
-    head = "\r\n".join([*lines, f"Content-Length: {size}", "", ""])
-    return head.encode() + body.before, body.after
+def _request_pieces(method: Method, target: Target, body: Body, headers: Sequence[str]) -> tuple[bytes, ...]:
+    """Head and body; ``{{id}}`` in the path or a header is the id, too."""
+    lines = [f"{method} {target.path} HTTP/1.1", f"Host: {target.authority}", *body.headers, *headers]
+    if body.headers or body.size_bytes:
+        lines.append(f"Content-Length: {body.size_bytes}")
+    *first, last = ID_FIELD.split("\r\n".join([*lines, "", ""]))
+    return (*(part.encode() for part in first), last.encode() + body.pieces[0], *body.pieces[1:])

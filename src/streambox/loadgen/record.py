@@ -7,9 +7,24 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from streambox.errors import RunFailed
+from streambox.loadgen.kinds import (
+    BAD_RESPONSE,
+    CONNECT_FAILED,
+    INTERRUPTED,
+    OK,
+    OTHER,
+    OWN_KINDS,
+    RESET,
+    TIMEOUT,
+    UNSENT,
+    WRONG,
+    KindTable,
+)
+from streambox.loadgen.share import WHOLE, Share
+from streambox.loadgen.waits import apportion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from streambox.loadgen.columns import ColumnFolder
@@ -18,19 +33,33 @@ if TYPE_CHECKING:
     UInt8s = np.ndarray[Any, np.dtype[np.uint8]]
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
-OK: Final = "ok"
-WRONG: Final = "wrong"
-TIMEOUT: Final = "timeout"
-RESET: Final = "reset"
-UNSENT: Final = "unsent"
-INTERRUPTED: Final = "interrupted"
-CONNECT_FAILED: Final = "connect_failed"
-BAD_RESPONSE: Final = "bad_response"
-OTHER: Final = "other"
+__all__ = [
+    "BAD_RESPONSE",
+    "CONNECT_FAILED",
+    "INTERRUPTED",
+    "OK",
+    "OTHER",
+    "REASONS",
+    "RESET",
+    "TIMEOUT",
+    "UNSENT",
+    "WRONG",
+    "Outcomes",
+    "Recorder",
+]
 
+# Why a batch left its queue, by the code that stands for it: untold, a Batcher's reasons, any other.
+REASONS: Final = ("", "batchsize", "timewindow", "deadline", "slotfree", "drain", "retry", OTHER)
+_REASON_CODE: Final = {reason: code for code, reason in enumerate(REASONS)}
+_OTHER_REASON: Final = REASONS.index(OTHER)
+
+_UNSENT: Final = OWN_KINDS.index(UNSENT)
+_INTERRUPTED: Final = OWN_KINDS.index(INTERRUPTED)
 _NONE: Final = -1
-_NEVER_NS: Final = 1 << 62
-_ROWS_AT_ONCE: Final = 1 << 20
+_NEVER: Final = 1 << 62
+_ROWS_AT_ONCE: Final = 65_536
+_CLEARED_AT_ONCE: Final = 1024  # entries: some 30 µs, which a request that is due meanwhile is late
+_GROWN_AT_ONCE: Final = 1 << 18
 
 
 class Outcomes:
@@ -41,10 +70,10 @@ class Outcomes:
     connection, ``first_byte_ns`` and ``done_ns`` when its response began and was whole: -1
     where that never was. ``kind`` indexes ``kinds``, whose first entry is ``ok``; ``lane``
     says whose request it was. ``batch_size`` is 0, ``batch_id``, ``wait_ns`` and
-    ``service_ns`` are -1 where the response does not tell.
+    ``service_ns`` are -1 where the response does not tell; ``reason`` indexes ``REASONS``.
 
-    With a *folder* the entries live in its files rather than in memory. Raises OSError
-    when there is no room for them.
+    Those of a run that goes on lie in the files of a folder: ``create`` makes them, ``open`` maps
+    them, and they hold nothing until they are cleared. Else they are in memory.
     """
 
     # Declared for the type checker; made from _COLUMNS.
@@ -58,47 +87,68 @@ class Outcomes:
     batch_size: np.ndarray[Any, np.dtype[np.int32]]
     wait_ns: Int64s
     service_ns: Int64s
+    reason: UInt8s
 
     def __init__(
-        self,
-        intended_ns: Int64s,
-        kinds: tuple[str, ...] = (OK,),
-        lane: UInt8s | None = None,
-        folder: ColumnFolder | None = None,
+        self, intended_ns: Int64s, kinds: tuple[str, ...] = (OK,), lane: UInt8s | None = None
     ) -> None:
         count = len(intended_ns)
         self.intended_ns = intended_ns
-        self.lane = np.zeros(count, np.uint8) if lane is None else lane[:count]
+        # Whose the entries are in turn: a closed loop has more entries than turns, and begins with none.
+        self._turns = np.zeros(1, np.uint8) if lane is None or not len(lane) else lane
+        self.lane = self._lanes(count)
         self.kinds = kinds
-        self._folder = folder
+        self._folder: ColumnFolder | None = None
         for name, (dtype, none) in _COLUMNS.items():
-            column = (
-                np.full(count, none, dtype) if folder is None else folder.create(name, count, dtype, none)
-            )
-            setattr(self, name, column)
+            setattr(self, name, np.full(count, none, dtype))
 
     @classmethod
-    def open(
-        cls, folder: ColumnFolder, intended_ns: Int64s, lane: UInt8s, kinds: tuple[str, ...]
-    ) -> Outcomes:
+    def create(cls, folder: ColumnFolder, count: int, shares: int = 1) -> None:
         """
-        Those that an earlier run has left in *folder*. Raises OSError when they are not there.
+        The files for *count* entries, and room on the disk: *folder* has their ``intended_ns``.
 
-        *intended_ns* empty: a closed loop's, which are in the folder, too.
+        Raises OSError when there is no room for them.
         """
-        outcomes = cls(np.empty(0, np.int64), kinds)
-        columns = {name: folder.open(name, dtype) for name, (dtype, _) in _COLUMNS.items()}
-        if not len(intended_ns):
-            intended_ns = folder.open("intended_ns", "<i8")
-            # It may have died, or met the end of the disk, while it made room for more.
-            intended_ns = intended_ns[: min(map(len, columns.values()))]
-            lane = np.zeros(len(intended_ns), np.uint8)
-        outcomes.intended_ns, outcomes.lane = intended_ns, lane
-        for name, column in columns.items():
-            if len(column) < len(intended_ns):
-                raise OSError(f"{name} has {len(column)} of {len(intended_ns)} entries")
-            setattr(outcomes, name, column[: len(intended_ns)])
+        for name, (dtype, _) in _COLUMNS.items():
+            folder.create(name, count, dtype)
+        folder.create(_READY, shares, "<i8")
+
+    @classmethod
+    def open(cls, folder: ColumnFolder, lane: UInt8s | None = None) -> Outcomes:
+        """Those in *folder*, whoever else writes there. Raises OSError when they are not there."""
+        outcomes = cls(np.empty(0, np.int64), open_kinds(folder).names, lane)
+        outcomes._folder = folder
+        intended_ns = outcomes.intended_ns = folder.open("intended_ns", "<i8")
+        count = len(intended_ns)
+        outcomes.lane = outcomes._lanes(count)
+        for name, (dtype, _) in _COLUMNS.items():
+            column = folder.open(name, dtype)
+            if len(column) < count:
+                raise OSError(f"{name} has {len(column)} of {count} entries")
+            setattr(outcomes, name, column[:count])
         return outcomes
+
+    def clear(self, rows: slice) -> None:
+        """Make these entries those of requests to which nothing has happened yet."""
+        for name, (_, none) in _COLUMNS.items():
+            getattr(self, name)[rows] = none
+        self.kind[rows] = _UNSENT
+
+    def reached(self) -> Outcomes:
+        """
+        Up to the last entry that any worker has cleared; what another had not got to there is cleared.
+
+        Call it once nobody writes any more, whichever way that came about.
+        """
+        if self._folder is None:
+            return self
+        ready = self._folder.open(_READY, "<i8").tolist()
+        shares = [Share(number, len(ready)) for number in range(len(ready))]
+        ends = [share.index(rows - 1) + 1 for share, rows in zip(shares, ready, strict=True) if rows]
+        reached = self.first(max(ends, default=0))
+        for share, rows in zip(shares, ready, strict=True):
+            reached.clear(share.rows(rows, max(rows, share.part_of(len(reached)))))
+        return reached
 
     def __len__(self) -> int:
         return len(self.intended_ns)
@@ -140,50 +190,19 @@ class Outcomes:
         return {kind: int(counts[index]) for index, kind in enumerate(self.kinds) if index and counts[index]}
 
     def apportion_waits(self) -> None:
-        """
-        Replace ``wait_ns``, its batch's, by the request's own.
+        """Replace ``wait_ns``, its batch's, by the request's own; the folder keeps what was told."""
+        apportion(self, self._folder)
 
-        A reply tells how long the oldest request of its batch waited. A request that was
-        sent later than the first one of the same batch waited that much less.
-        """
-        found = self._first_sent()
-        if found is None:
-            return
-        lowest, first_sent_ns = found
-        self.wait_ns = self.wait_ns.copy()  # what is in the folder stays as it was told
+    def in_parts(self) -> Iterator[Outcomes]:
+        """All entries in turn, as views of so many at a time that what is made of them stays small."""
         for part in self._parts():
-            known = self._known_waits(part)
-            rows = np.flatnonzero(known) + part.start
-            later_ns = self.sent_ns[rows] - first_sent_ns[self.batch_id[rows] - lowest]
-            self.wait_ns[rows] = np.maximum(0, self.wait_ns[rows] - later_ns)
-
-    def _first_sent(self) -> tuple[int, Int64s] | None:
-        """
-        The lowest batch id, and for each id from there on when the first of its requests was sent.
-
-        None where ids are no running numbers, as a Batcher's are: they would need too much room.
-        """
-        lowest, highest = _NEVER_NS, -1
-        for part in self._parts():
-            ids = self.batch_id[part][self._known_waits(part)]
-            lowest = min(lowest, int(ids.min(initial=_NEVER_NS)))
-            highest = max(highest, int(ids.max(initial=-1)))
-        if highest - lowest > 4 * len(self) + _ROWS_AT_ONCE:
-            return None
-        first_sent_ns = np.full(max(0, highest - lowest + 1), _NEVER_NS)
-        for part in self._parts():
-            known = self._known_waits(part)
-            np.minimum.at(first_sent_ns, self.batch_id[part][known] - lowest, self.sent_ns[part][known])
-        return lowest, first_sent_ns
-
-    def _known_waits(self, part: slice) -> Mask:
-        known: Mask = (self.batch_id[part] >= 0) & (self.wait_ns[part] >= 0) & (self.sent_ns[part] >= 0)
-        return known
+            yield self._of(part)
 
     def _parts(self) -> Iterator[slice]:
         """All entries, so many at a time that what is made of them stays small."""
         for start in range(0, len(self), _ROWS_AT_ONCE):
             yield slice(start, start + _ROWS_AT_ONCE)
+            self.trim()
 
     def first(self, count: int) -> Outcomes:
         """The entries of the first *count* requests, as views."""
@@ -194,6 +213,22 @@ class Outcomes:
         first, last = np.searchsorted(self.intended_ns, (start_ns, end_ns))
         return self._of(slice(int(first), int(last)))
 
+    def gather(self, rows: Int64s) -> Outcomes:
+        """The entries *rows*, in that order; copied, in the folder where there is one."""
+        taken = Outcomes(np.empty(0, np.int64), self.kinds)
+        taken._folder = folder = self._folder
+        for name in ("intended_ns", "lane", *_COLUMNS):
+            old = getattr(self, name)
+            new = np.empty(len(rows), old.dtype)
+            if folder is not None:
+                new = folder.create(f"gathered_{name}", len(rows), old.dtype.str)
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                part = slice(start, start + _ROWS_AT_ONCE)
+                new[part] = old[rows[part]]
+                self.trim()
+            setattr(taken, name, new)
+        return taken
+
     def of_lanes(self, wanted: Mask) -> Outcomes:
         """The entries of the lanes for which *wanted*, by their number, is True; copied."""
         return self._of(wanted[self.lane])
@@ -202,32 +237,33 @@ class Outcomes:
         part = Outcomes(np.empty(0, np.int64), self.kinds)
         for name in ("intended_ns", "lane", *_COLUMNS):
             setattr(part, name, getattr(self, name)[which])
+        part._folder = self._folder if isinstance(which, slice) else None
         return part
 
     def grow(self, count: int) -> None:
         """
         Make room for *count* entries in all; a closed loop does not know how many will come.
 
-        Raises OSError, and changes nothing, when there is no room for them.
+        Raises OSError when there is none.
         """
-        fills = {"intended_ns": 0, **{name: none for name, (_, none) in _COLUMNS.items()}}
-        grown = {name: self._grown(name, count, fill) for name, fill in fills.items()}
-        self.lane = np.append(self.lane, np.zeros(count - len(self), np.uint8))
-        for name, column in grown.items():
-            setattr(self, name, column)
-
-    def _grown(self, name: str, count: int, fill: int) -> np.ndarray[Any, np.dtype[Any]]:
-        column: np.ndarray[Any, np.dtype[Any]] = getattr(self, name)
+        more = count - len(self)
+        for name, (dtype, none) in _COLUMNS.items():
+            old = getattr(self, name)
+            if self._folder is not None:
+                grown = self._folder.grow(name, old, count)
+            else:
+                grown = np.append(old, np.full(more, none, dtype))
+            setattr(self, name, grown)
+        # Last: where there is no room for one of the others there are as many entries as before.
         if self._folder is not None:
-            return self._folder.grow(name, column, count, fill)
-        return np.append(column, np.full(count - len(column), fill, column.dtype))
+            self.intended_ns = self._folder.grow("intended_ns", self.intended_ns, count)
+        else:
+            self.intended_ns = np.append(self.intended_ns, np.zeros(more, np.int64))
+        self.lane = self._lanes(count)
 
-    def rename(self, kind: str, new: str) -> None:
-        """What ended as *kind* has ended as *new*."""
-        if new not in self.kinds:
-            self.kinds = tuple(new if name == kind else name for name in self.kinds)
-        elif kind in self.kinds:
-            self.kind[self.kind == self.kinds.index(kind)] = self.kinds.index(new)
+    def _lanes(self, count: int) -> UInt8s:
+        """Of the first *count* entries."""
+        return self._turns[:count] if count <= len(self._turns) else np.resize(self._turns, count)
 
     def trim(self) -> None:
         """Keep in memory only what is in use; the rest is in the folder's files."""
@@ -235,27 +271,21 @@ class Outcomes:
             self._folder.trim()
 
     def to_parquet(self, path: Path) -> None:
-        """One column per array; ``kind`` as its name."""
+        """One column per array; ``kind`` and ``reason`` as their names."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        names = ("intended_ns", "lane", *_COLUMNS)
-        kinds = pa.array(list(self.kinds))
-        fields = [(name, getattr(self, name)) for name in names]
-        schema = pa.schema(
-            [
-                (
-                    name,
-                    pa.dictionary(pa.int8(), pa.string()) if name == "kind" else pa.from_numpy_dtype(c.dtype),
-                )
-                for name, c in fields
-            ]
-        )
+        names = {"kind": pa.array(list(self.kinds)), "reason": pa.array(REASONS)}
+        fields = [(name, getattr(self, name)) for name in ("intended_ns", "lane", *_COLUMNS)]
+        text = pa.dictionary(pa.uint8(), pa.string())
+        types = [(name, text if name in names else pa.from_numpy_dtype(c.dtype)) for name, c in fields]
+        schema = pa.schema(types)
         with pq.ParquetWriter(path, schema) as writer:
             for part in self._parts():
                 columns: dict[str, Any] = {name: column[part] for name, column in fields}
-                columns["kind"] = pa.DictionaryArray.from_arrays(columns["kind"].astype(np.uint8), kinds)
-                writer.write_table(pa.table(columns).cast(schema))
+                for name, values in names.items():
+                    columns[name] = pa.DictionaryArray.from_arrays(columns[name], values)
+                writer.write_table(pa.table(columns, schema=schema))
 
 
 # Name: type, and the entry of a request to which it has not come (yet).
@@ -270,16 +300,31 @@ _COLUMNS: Final[dict[str, tuple[str, int]]] = {
     "batch_size": ("<i4", 0),
     "wait_ns": ("<i8", _NONE),
     "service_ns": ("<i8", _NONE),
+    "reason": ("u1", 0),
 }
+
+
+_READY: Final = "ready"  # of each share the number of its entries that have been cleared
+
+
+def open_kinds(folder: ColumnFolder) -> KindTable:
+    """The kinds of the run whose outcomes lie in *folder*. Raises OSError."""
+    return KindTable(folder.path / "kinds")
 
 
 class Recorder:
     """
-    Writes ``outcomes`` while the run goes on.
+    Writes ``outcomes`` while the run goes on: all of them, or those of a *share*.
 
-    A request without an end is ``unsent``, or ``timeout`` once it was sent, until its
+    With a *folder* they are the ones that ``Outcomes.create`` has made room for there, and
+    other processes may write theirs beside ours. *intended_ns* empty: a closed loop's, which
+    ``add`` makes.
+
+    A request without an end is ``unsent``, or ``interrupted`` once it was sent, until its
     end is recorded. At most 255 kinds are told apart, our own always among them; the
-    rest of a server's many error codes end as ``other``. ``on_kinds`` is told of new ones.
+    rest of a server's many error codes end as ``other``.
+
+    It writes through memoryviews of the columns: that costs half of what indexing arrays does.
     """
 
     def __init__(
@@ -287,15 +332,22 @@ class Recorder:
         intended_ns: Int64s,
         lane: UInt8s | None = None,
         folder: ColumnFolder | None = None,
+        share: Share = WHOLE,
     ) -> None:
-        self.on_kinds: Callable[[tuple[str, ...]], None] | None = None
-        self.outcomes = Outcomes(intended_ns, lane=lane, folder=folder)
-        self._kinds: dict[str, int] = {OK: 0}
-        self.outcomes.kind[:] = self.kind(UNSENT)
-        self._timeout = self.kind(TIMEOUT)
-        for kind in (WRONG, BAD_RESPONSE, RESET, INTERRUPTED, OTHER):
-            self.kind(kind)
+        self._share = share
+        if folder is None:
+            self._kinds = KindTable()
+            self.outcomes = Outcomes(intended_ns, self._kinds.names, lane)
+            self.outcomes.kind[:] = _UNSENT
+            self._cleared = _NEVER
+        else:
+            self._kinds = open_kinds(folder)
+            self.outcomes = Outcomes.open(folder, lane)
+            self._ready = folder.open(_READY, "<i8")
+            self._cleared = share.index(int(self._ready[share.number]))
+        self._look()
         self.added = 0
+        self.dispatched = 0
         self.sent = 0
         self.completed = 0
         self.ended = 0
@@ -306,68 +358,99 @@ class Recorder:
 
     def kind(self, name: str) -> int:
         """The number that stands for *name* from now on."""
-        number = self._kinds.get(name)
-        if number is None:
-            if len(self._kinds) == _MOST_KINDS:
-                return self._kinds[OTHER]
-            number = self._kinds[name] = len(self._kinds)
-            self.outcomes.kinds = tuple(self._kinds)
-            if self.on_kinds is not None:
-                self.on_kinds(self.outcomes.kinds)
+        number = self._kinds.number(name)
+        if number >= len(self.outcomes.kinds):
+            self.outcomes.kinds = self._kinds.names
         return number
 
     def add(self, intended_ns: int) -> int:
         """
         A request that no schedule foresaw (closed loop); returns its index.
 
-        Raises RunFailed when the disk has no room for its outcome.
+        Raises RunFailed when there is no room for it.
         """
-        index = self.added
-        if index == len(self.outcomes):
-            try:
-                self.outcomes.grow(max(1024, 2 * index))
-            except OSError as error:
-                where = error.filename or "memory"
-                raise RunFailed(f"{where}: no room for more outcomes: {error.strerror}") from None
-            self.outcomes.kind[index:] = self.kind(UNSENT)
+        index = self._share.index(self.added)
+        if index >= len(self.outcomes):
+            self._grow(index)
         self.added += 1
-        self.outcomes.intended_ns[index] = intended_ns
+        self.intended_ns[index] = intended_ns
         return index
 
     def on_dispatched(self, index: int, now_ns: int) -> None:
         """Its turn has come; it is written as soon as there is a connection for it."""
-        self.outcomes.dispatched_ns[index] = now_ns
+        if index >= self._cleared:
+            self._clear(index)
+        self.dispatched += 1
+        self.dispatched_ns[index] = now_ns
 
     def on_sent(self, index: int, now_ns: int) -> None:
         self.sent += 1
-        self.outcomes.sent_ns[index] = now_ns
-        self.outcomes.kind[index] = self._timeout
+        self._sent_ns[index] = now_ns
+        self._kind[index] = _INTERRUPTED
 
     def on_response(self, index: int, first_byte_ns: int, now_ns: int, status: int) -> None:
         """A whole response has come; ``on_end`` says what it was worth."""
         self.completed += 1
-        outcomes = self.outcomes
-        outcomes.first_byte_ns[index] = first_byte_ns
-        outcomes.done_ns[index] = now_ns
-        outcomes.status[index] = status
+        self._first_byte_ns[index] = first_byte_ns
+        self._done_ns[index] = now_ns
+        self._status[index] = status
 
     def on_end(self, index: int, kind: str) -> None:
         self.ended += 1
-        number = self.outcomes.kind[index] = self.kind(kind)
-        if number == 0:
+        if kind == OK:
+            self._kind[index] = 0
             self.ok += 1
-        else:
-            name = self.outcomes.kinds[number]
-            self.errors[name] = self.errors.get(name, 0) + 1
+            return
+        number = self._kind[index] = self.kind(kind)
+        name = self.outcomes.kinds[number]
+        self.errors[name] = self.errors.get(name, 0) + 1
 
-    def on_batch(self, index: int, batch_id: int, size: int, wait_ns: int, service_ns: int) -> None:
+    def on_batch(
+        self, index: int, batch_id: int, size: int, wait_ns: int, service_ns: int, reason: str = ""
+    ) -> None:
         self.batch_rows += size
         self.batch_replies += 1
+        self._batch_id[index] = batch_id
+        self._batch_size[index] = size
+        self._wait_ns[index] = wait_ns
+        self._service_ns[index] = service_ns
+        self._reason[index] = _REASON_CODE.get(reason, _OTHER_REASON)
+
+    def withdraw(self, index: int) -> None:
+        """As if its turn had not come: a caller of a closed loop who was never served asked for nothing."""
+        self.dispatched -= 1
+        self.dispatched_ns[index] = _NONE
+
+    def _clear(self, index: int) -> None:
+        """The next of our entries, *index* among them."""
+        share, ready = self._share, int(self._ready[self._share.number])
+        last = max(ready + _CLEARED_AT_ONCE, (index - share.number) // share.of + 1)
+        self.outcomes.clear(share.rows(ready, last))
+        self._ready[share.number] = last
+        self._cleared = share.index(last)
+
+    def _grow(self, index: int) -> None:
+        size = len(self.outcomes)
+        try:
+            self.outcomes.grow((index // _GROWN_AT_ONCE + 1) * _GROWN_AT_ONCE)
+        except OSError as error:
+            raise RunFailed(f"no room for the records of further requests: {error.strerror}") from None
+        if self._cleared == _NEVER:
+            self.outcomes.kind[size:] = _UNSENT
+        self._look()
+
+    def _look(self) -> None:
+        """At the columns as they are now."""
         outcomes = self.outcomes
-        outcomes.batch_id[index] = batch_id
-        outcomes.batch_size[index] = size
-        outcomes.wait_ns[index] = wait_ns
-        outcomes.service_ns[index] = service_ns
-
-
-_MOST_KINDS: Final = 255
+        self.intended_ns = outcomes.intended_ns.data
+        self.dispatched_ns = outcomes.dispatched_ns.data
+        self._sent_ns = outcomes.sent_ns.data
+        self._first_byte_ns = outcomes.first_byte_ns.data
+        self._done_ns = outcomes.done_ns.data
+        self._kind = outcomes.kind.data
+        self._status = outcomes.status.data
+        self._batch_id = outcomes.batch_id.data
+        self._batch_size = outcomes.batch_size.data
+        self._wait_ns = outcomes.wait_ns.data
+        self._service_ns = outcomes.service_ns.data
+        self._reason = outcomes.reason.data

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import ssl
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from streambox.errors import RunFailed
 from streambox.loadgen.connection import IDLE, ClientConnection, Framing
+from streambox.loadgen.failure import advice, reason
 from streambox.loadgen.gauge import Gauge
 from streambox.loadgen.record import BAD_RESPONSE, CONNECT_FAILED, INTERRUPTED, RESET, TIMEOUT, UNSENT
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from streambox.loadgen.check import Checker
-    from streambox.loadgen.payload import PayloadSet, Target
+    from streambox.loadgen.payload import Target
     from streambox.loadgen.record import Recorder
-    from streambox.workload.schedule import Int32s
+    from streambox.loadgen.repertoire import Repertoire
 
 _SWEEP_S: Final = 0.005  # so often that one sweep has little to clear: at 30,000/s 150 ended requests
 _CHECKS_AT_ONCE: Final = 16
@@ -37,7 +37,7 @@ class Sender:
     """
     Sends request *index* on an idle connection at once; opens more, up to *limit*, when
     none is idle; beyond that a request waits for one, and its lag shows it, or is given up
-    as unsent after *give_up_after_ns*.
+    as unsent after *give_up_after_ns*. *watched*: what the gauges show will be looked at.
 
     ``on_due()``, where it is set, is called between two responses when the instant
     ``next_due_ns`` has come: a send need not wait for all the responses that came at once.
@@ -48,8 +48,7 @@ class Sender:
     def __init__(
         self,
         target: Target,
-        payloads: PayloadSet,
-        payload: Int32s,
+        repertoire: Repertoire,
         recorder: Recorder,
         checker: Checker,
         *,
@@ -57,12 +56,12 @@ class Sender:
         timeout_ns: int,
         give_up_after_ns: int | None = None,
         tls: ssl.SSLContext | None = None,
+        watched: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._target = target
         self._tls = tls
-        self._payloads = payloads
-        self._payload = payload
+        self._repertoire = repertoire
         self._recorder = recorder
         self._checker = checker
         self._limit = limit
@@ -77,6 +76,7 @@ class Sender:
         self._checking = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing = False
+        self._watched = watched
         self._busy = 0
         self._addresses: list[Any] = []
         self.heads: dict[bytes, Framing] = {}
@@ -84,7 +84,7 @@ class Sender:
         self.responses = Gauge()
         self.lags = Gauge()
         self.next_due_ns = _NEVER_NS
-        self.on_due: Callable[[], None] | None = None
+        self.on_due: Callable[[], object] | None = None
         self.on_ended: Callable[[], None] | None = None
         self.start_ns = 0
 
@@ -95,7 +95,7 @@ class Sender:
         results = await asyncio.gather(*(self._open() for _ in range(count)), return_exceptions=True)
         failure = next((result for result in results if isinstance(result, OSError)), None)
         if not self._connections:
-            raise RunFailed(f"cannot connect to {self._target.url}: {_why(failure)}{_advice(failure)}")
+            raise RunFailed(f"cannot connect to {self._target.url}: {reason(failure)}{advice(failure)}")
 
     def start(self, start_ns: int) -> None:
         """The run begins: instants count from *start_ns* of the monotonic clock."""
@@ -130,33 +130,33 @@ class Sender:
     def connections(self) -> int:
         return len(self._connections)
 
-    def give_up_waiting(self) -> int:
-        """What still waits for a connection stays unsent; returns how many, the newest, requests that is."""
-        count = len(self._waiting)
+    def give_up_waiting(self) -> list[int]:
+        """What still waits for a connection stays unsent; returns which requests that is."""
+        waiting = list(self._waiting)
         self._waiting.clear()
-        return count
+        return waiting
 
     # ---- sending ---------------------------------------------------------------------------------
 
-    def send(self, index: int) -> None:
-        """Send request *index* now, or as soon as there is a connection for it."""
-        self._recorder.on_dispatched(index, time.monotonic_ns() - self.start_ns)
+    def send(self, index: int, now_ns: int) -> int:
+        """Send request *index*, now or as soon as there is a connection for it; returns the instant after."""
+        self._recorder.on_dispatched(index, now_ns)
         idle = self._idle
         if idle:
-            self._send_on(idle.pop(), index)
-        else:
-            self._waiting.append(index)
-            self._open_more()
+            return self._send_on(idle.pop(), index)
+        self._waiting.append(index)
+        self._open_more()
+        return time.monotonic_ns() - self.start_ns
 
-    def _send_on(self, connection: ClientConnection, index: int) -> None:
-        payload = self._payload
-        request = self._payloads.request(int(payload[index % len(payload)]), index)
-        connection.send(index, request)
+    def _send_on(self, connection: ClientConnection, index: int) -> int:
+        connection.send(index, self._repertoire.request(index))
         self._busy += 1
         now_ns = time.monotonic_ns() - self.start_ns
         self._recorder.on_sent(index, now_ns)
-        self.lags.add(now_ns - int(self._recorder.outcomes.intended_ns[index]))
+        if self._watched:
+            self.lags.add(now_ns - self._recorder.intended_ns[index])
         self._sent_order.append((now_ns, index, connection))
+        return now_ns
 
     def _open_more(self) -> None:
         room = self._limit - len(self._connections) - len(self._opening)
@@ -217,7 +217,7 @@ class Sender:
             connection = await self._open()
         except OSError as error:
             if self._waiting:
-                self._recorder.on_end(self._waiting.popleft(), f"{CONNECT_FAILED}: {_why(error)}")
+                self._recorder.on_end(self._waiting.popleft(), f"{CONNECT_FAILED}: {reason(error)}")
                 if self.on_ended is not None:
                     self._loop.call_later(_RETRY_S, self.on_ended)
         else:
@@ -231,22 +231,22 @@ class Sender:
 
     # ---- called by the connections ---------------------------------------------------------------
 
-    def on_response(self, connection: ClientConnection, status: int, body: bytes, keep_alive: bool) -> None:
+    def on_response(
+        self, connection: ClientConnection, status: int, body: bytes, keep_alive: bool, done_ns: int
+    ) -> None:
+        """A whole response has come, at *done_ns* of the monotonic clock."""
         index = connection.index
         if index == IDLE:
             self.on_garbage(connection)  # nobody asked
             return
-        now_ns = time.monotonic_ns() - self.start_ns
+        now_ns = done_ns - self.start_ns
         self._recorder.on_response(index, connection.first_byte_ns - self.start_ns, now_ns, status)
-        self.responses.add(now_ns - int(self._recorder.outcomes.intended_ns[index]))
-        if len(body) > _LARGE_BYTES:
+        if self._watched:
+            self.responses.add(now_ns - self._recorder.intended_ns[index])
+        if self._checker.cheap or len(body) > _LARGE_BYTES:
             self._checker.check(index, status, body)
         else:
-            self._unchecked.append((index, status, body))
-            if len(self._unchecked) > _MOST_UNCHECKED:
-                self._check_one()
-            else:
-                self.check_in_slack(now_ns)
+            self._put_off(index, status, body)
         connection.index = IDLE
         self._busy -= 1
         if keep_alive:
@@ -256,10 +256,10 @@ class Sender:
             connection.transport.close()
             if self._waiting:
                 self._open_more()
-        if now_ns >= self.next_due_ns and self.on_due is not None:
-            self.on_due()
         if self.on_ended is not None:
             self.on_ended()
+        elif self.on_due is not None and time.monotonic_ns() - self.start_ns >= self.next_due_ns:
+            self.on_due()
 
     def learn(self, head: bytes, framing: Framing) -> None:
         if len(self.heads) == _MOST_HEADS:  # a date in it changes every second
@@ -294,17 +294,28 @@ class Sender:
 
     # ---- in slack time ---------------------------------------------------------------------------
 
-    def check_in_slack(self, now_ns: int) -> None:
-        """Judge what has come, unless a request is due soon."""
-        if self._unchecked and not self._checking and now_ns + _SLACK_NS < self.next_due_ns:
-            self._checking = True
-            self._loop.call_soon(self._check_some)
+    def _put_off(self, index: int, status: int, body: bytes) -> None:
+        """
+        The check of a response: other responses may have come, too, and their turn is now.
 
-    def _check_some(self) -> None:
-        """A few checks at a time, so that a request that falls due does not wait for them."""
-        self._checking = False
+        It is made after the next sending, or sweep: a turn of the loop for it alone would cost more than it.
+        """
+        self._unchecked.append((index, status, body))
+        if len(self._unchecked) > _MOST_UNCHECKED:
+            self._check_one()
+
+    def check_in_slack(self, now_ns: int) -> None:
+        """A few checks, unless a request is due soon; then, if there are more, a few more."""
+        if not self._unchecked or self._checking or now_ns + _SLACK_NS > self.next_due_ns:
+            return
         for _ in range(min(_CHECKS_AT_ONCE, len(self._unchecked))):
             self._check_one()
+        if self._unchecked:
+            self._checking = True
+            self._loop.call_soon(self._go_on_checking)
+
+    def _go_on_checking(self) -> None:
+        self._checking = False
         self.check_in_slack(time.monotonic_ns() - self.start_ns)
 
     def _check_one(self) -> None:
@@ -314,7 +325,7 @@ class Sender:
         """End what was sent longer ago than the time-out, or has waited for a connection for too long."""
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
         now_ns = time.monotonic_ns() - self.start_ns
-        waiting, dispatched_ns = self._waiting, self._recorder.outcomes.dispatched_ns
+        waiting, dispatched_ns = self._waiting, self._recorder.dispatched_ns
         while waiting and now_ns - dispatched_ns[waiting[0]] > self._give_up_after_ns:
             self._recorder.on_end(waiting.popleft(), UNSENT)
             if self.on_ended is not None:
@@ -326,24 +337,4 @@ class Sender:
             if connection.index == index:
                 self._end_early(connection, TIMEOUT)
                 self._open_more()
-
-
-def _why(error: BaseException | None) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed, {error.verify_message}; --ca names whom to trust"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed, {error.reason}"
-    if isinstance(error, OSError) and error.strerror:
-        # asyncio puts the address in place of the reason; a name that is not found has no errno.
-        return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-    return str(error) if error else "no connection"
-
-
-def _advice(error: BaseException | None) -> str:
-    if isinstance(error, socket.gaierror):
-        return ": is the name right?"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return ""  # said above
-    return ": does it speak TLS?" if isinstance(error, ssl.SSLError) else ": is the server running?"
+        self.check_in_slack(now_ns)

@@ -11,14 +11,16 @@ import uvloop
 
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.certificate import warning
-from streambox.loadgen.live import make_live_view
-from streambox.loadgen.payload import PayloadOptions, make_payloads
+from streambox.loadgen.live import make_live_view, unfailing
+from streambox.loadgen.messages import Cargo
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.record import WRONG
 from streambox.loadgen.report import write_report
 from streambox.loadgen.run import Run, RunOptions
+from streambox.loadgen.slo import good
 from streambox.loadgen.spool import SCHEDULE, RunState, discard, recording
-from streambox.loadgen.summary import CLOSED_LOOP, OPEN_LOOP, summarise
+from streambox.loadgen.summary import CLOSED_LOOP, FAILED, OPEN_LOOP, summarise
+from streambox.loadgen.workers import SharedRun
 from streambox.workload.schedule import Lane, Schedule
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from streambox.loadgen.payload import PayloadOptions, PayloadSet
     from streambox.loadgen.record import Outcomes
     from streambox.loadgen.slo import Objective
 
@@ -59,35 +62,42 @@ def run_load(
     Raises UsageError for a workload that cannot be drawn, RunFailed when the target
     cannot be reached at all.
     """
-    payloads = make_payloads(options.target, model, workload.seed, sending, options.tls_context())
+    _check_workers(options)
+    cargo = Cargo(workload.seed if schedule is None else _seed_of(schedule, workload), sending)
     closed = options.concurrency is not None
-    if schedule is not None:
-        _check_payloads(schedule, len(payloads))
-    elif closed:
-        schedule = _closed_schedule(workload, model, len(payloads))
-    else:
-        schedule = draw_schedule(workload, model, len(payloads))
+    schedule, payloads = _prepare(workload, options, model, cargo, schedule)
     mode = CLOSED_LOOP if closed else OPEN_LOOP
     duration_ns = options.duration_ns if closed else schedule.duration_ns
     if duration_ns <= options.warm_up_ns + options.cool_down_ns:
         raise UsageError("warm-up and cool-down leave nothing of the run: make it longer, or them shorter")
     seed = int(schedule.recipe.get("seed", workload.seed))
     state = RunState(mode, seed, duration_ns, options.warm_up_ns, options.cool_down_ns)
-    if not closed and (beyond := warning(schedule)) is not None:
+    if not closed and (beyond := warning(schedule, options.workers)) is not None:
         console.print(f"warning: {beyond}", style="yellow", highlight=False)
-    view = make_live_view(console, quiet=quiet)
-    with recording(out, schedule, state) as recorder:
+    view = unfailing(make_live_view(console, quiet=quiet))
+    with recording(out, schedule, state, options.workers) as spool:
+        schedule = spool.schedule  # what was drawn need not stay in memory
+        run: Run | SharedRun
+        if options.workers > 1:
+            run = SharedRun(spool, cargo, options, view)
+        else:
+            run = Run(schedule, payloads, options, view, spool.recorder())
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            outcomes = runner.run(_run(Run(schedule, payloads, options, view, recorder)))
+            outcomes = runner.run(_run(run))
         if not closed and len(outcomes) < len(schedule):  # it was stopped: up to there it lasted
-            state = msgspec.structs.replace(state, duration_ns=int(outcomes.intended_ns.max(initial=0)))
-        return finish(schedule, outcomes, state, objectives)
+            last_ns = int(outcomes.intended_ns[-1]) if len(outcomes) else 0
+            state = msgspec.structs.replace(state, duration_ns=last_ns)
+        return finish(schedule, outcomes, state, objectives, run.failure)
 
 
 def finish(
-    schedule: Schedule, outcomes: Outcomes, state: RunState, objectives: Sequence[Objective] = ()
+    schedule: Schedule,
+    outcomes: Outcomes,
+    state: RunState,
+    objectives: Sequence[Objective] = (),
+    failure: str | None = None,
 ) -> Finished:
-    """The figures of a run that is over, less its warm-up and cool-down."""
+    """The figures of a run that is over, less its warm-up and cool-down. *failure*: why it ended early."""
     begin_ns, end_ns = state.warm_up_ns, state.duration_ns - state.cool_down_ns
     measured, duration_ns = outcomes, state.duration_ns
     if state.warm_up_ns or state.cool_down_ns:
@@ -100,8 +110,12 @@ def finish(
         duration_ns=duration_ns,
         judgements=[o.judge(measured, schedule.lanes, duration_ns) for o in objectives],
         begin_ns=begin_ns,
+        failure=failure,
     )
     summary["excluded"] = len(outcomes) - len(measured)
+    summary["window_s"] = [begin_ns / 1e9, (begin_ns + duration_ns) / 1e9]
+    well = int(good(measured, objectives, schedule.lanes).sum())
+    summary["goodput_per_s"] = round(well / summary["duration_s"], 3)
     summary["wrong"] = outcomes.errors().get(WRONG, 0)  # a wrong answer counts whenever it came
     return Finished(schedule, outcomes, summary)
 
@@ -139,9 +153,11 @@ def summary_json(summary: dict[str, Any]) -> bytes:
 
 def check_finished(summary: dict[str, Any], *, allow_invalid: bool) -> None:
     """
-    Raises RunFailed: an answer was wrong, none was right, (unless allowed) the verdict is not
-    valid, or an objective was missed.
+    Raises RunFailed: the run did not get through, an answer was wrong, none was right, (unless
+    allowed) the verdict is not valid, or an objective was missed.
     """
+    if summary["verdict"]["status"] == FAILED:
+        raise RunFailed(summary["verdict"]["reasons"][0])
     if summary["wrong"]:
         raise RunFailed(f"{summary['wrong']} of {summary['completed']} answers were wrong")
     if not summary["ok"]:
@@ -157,22 +173,46 @@ def check_finished(summary: dict[str, Any], *, allow_invalid: bool) -> None:
         raise RunFailed(f"objectives missed: {found}")
 
 
-def _check_payloads(schedule: Schedule, payloads: int) -> None:
-    if len(schedule.lanes) > 1:
-        raise UsageError(
-            f"the schedule is for {', '.join(map(str, schedule.lanes))}: one model and tenant can be replayed"
-        )
+def _prepare(
+    workload: WorkloadOptions, options: RunOptions, model: str, cargo: Cargo, schedule: Schedule | None
+) -> tuple[Schedule, list[PayloadSet]]:
+    """What goes out when, and for each lane of it out of which payloads. Raises UsageError, RunFailed."""
+    payloads = cargo.payloads(options, (Lane(model),) if schedule is None else schedule.lanes)
+    if schedule is not None:
+        _check_payloads(schedule, payloads)
+    elif options.concurrency is not None:
+        schedule = _closed_schedule(workload, model, len(payloads[0]))
+    else:
+        schedule = draw_schedule(workload, model, len(payloads[0]))
+    return schedule, payloads
+
+
+def _seed_of(schedule: Schedule, workload: WorkloadOptions) -> int:
+    """The payloads of a replay are those that it was drawn for: seeded ones are drawn alike."""
+    return int(schedule.recipe.get("seed", workload.seed))
+
+
+def _check_workers(options: RunOptions) -> None:
+    if options.concurrency is not None and options.concurrency < options.workers:
+        raise UsageError(f"{options.concurrency} callers cannot be shared by {options.workers} workers")
+    if options.connections < options.workers:
+        raise UsageError(f"{options.connections} connections cannot be shared by {options.workers} workers")
+
+
+def _check_payloads(schedule: Schedule, payloads: Sequence[PayloadSet]) -> None:
     if not len(schedule):
         raise UsageError("the schedule has no request")
-    highest = int(schedule.payload.max())
-    if highest >= payloads or int(schedule.payload.min()) < 0:
-        raise UsageError(
-            f"the schedule sends payload {highest}, and there are {payloads}: give the --dataset that it "
-            "was drawn for"
-        )
+    for number, lane in enumerate(schedule.lanes):
+        sent = schedule.payload[schedule.lane == number]
+        highest, there_are = int(sent.max(initial=0)), len(payloads[number])
+        if highest >= there_are or int(sent.min(initial=0)) < 0:
+            raise UsageError(
+                f"the schedule sends payload {highest} to {lane}, and there are {there_are}: give the "
+                "--dataset that it was drawn for"
+            )
 
 
-async def _run(run: Run) -> Outcomes:
+async def _run(run: Run | SharedRun) -> Outcomes:
     return await run()
 
 

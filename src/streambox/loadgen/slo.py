@@ -80,11 +80,22 @@ class Objective(msgspec.Struct, frozen=True):
             missed |= mine.done_ns - mine.intended_ns > self.limit
         return missed
 
+    def slow(self, outcomes: Outcomes, lanes: Sequence[Lane]) -> Mask:
+        """Of all requests, in schedule order, its own that took longer than it allows a single one."""
+        if self.kind not in ("percentile", "max") or not self.upper:
+            return np.zeros(len(outcomes), np.bool_)
+        slow: Mask = outcomes.done_ns - outcomes.intended_ns > self.limit
+        return slow & self._lanes(lanes)[outcomes.lane]
+
     def _mine(self, outcomes: Outcomes, lanes: Sequence[Lane]) -> Outcomes:
         if self.tenant is None and self.model is None:
             return outcomes
+        return outcomes.of_lanes(self._lanes(lanes))
+
+    def _lanes(self, lanes: Sequence[Lane]) -> Mask:
+        """Which of the lanes it is about."""
         mine = [self.tenant in (None, lane.tenant) and self.model in (None, lane.model) for lane in lanes]
-        return outcomes.of_lanes(np.array(mine, np.bool_))
+        return np.array(mine, np.bool_)
 
     def _value(self, outcomes: Outcomes, duration_ns: int) -> float | None:
         count, ok = len(outcomes), int(outcomes.ok.sum())
@@ -122,6 +133,14 @@ class Judgement(msgspec.Struct, frozen=True):
 
     def summary(self) -> dict[str, Any]:
         return {"objective": self.objective.text, "found": self.found, "holds": self.holds}
+
+
+def good(outcomes: Outcomes, objectives: Sequence[Objective], lanes: Sequence[Lane]) -> Mask:
+    """Which requests were answered right, and within the time that every objective allows a single one."""
+    mask = outcomes.ok
+    for objective in objectives:
+        mask = mask & ~objective.slow(outcomes, lanes)
+    return mask
 
 
 def parse_objective(text: str) -> Objective:

@@ -10,24 +10,29 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-import numpy as np
 
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.columns import ColumnFolder
-from streambox.loadgen.record import INTERRUPTED, OTHER, TIMEOUT, Outcomes, Recorder
+from streambox.loadgen.merge import begun
+from streambox.loadgen.record import Outcomes, Recorder, open_kinds
+from streambox.loadgen.share import WHOLE, Share
 from streambox.loadgen.summary import CLOSED_LOOP
 from streambox.workload.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from streambox.loadgen.columns import Array
+    from streambox.workload.schedule import Lane
+
 FOLDER: Final = ".outcomes"
 SCHEDULE: Final = "schedule.parquet"
 _STATE: Final = "run.json"
-_RECOVER: Final = "streambox load recover"
+_SCHEDULE_COLUMNS: Final = {"intended_ns": "<i8", "payload": "<i4", "lane": "u1"}
+_ROWS_AT_ONCE: Final = 65_536
 
 
 class RunState(msgspec.Struct, frozen=True):
@@ -38,36 +43,73 @@ class RunState(msgspec.Struct, frozen=True):
     duration_ns: int
     warm_up_ns: int = 0
     cool_down_ns: int = 0
-    kinds: tuple[str, ...] = ()
+
+
+class Spool(NamedTuple):
+    """
+    Where a run keeps its records: a folder of columns, which the processes of the run share.
+
+    ``schedule`` lies there, too, rather than in memory.
+    """
+
+    folder: ColumnFolder
+    schedule: Schedule
+
+    @classmethod
+    def create(cls, path: Path, schedule: Schedule, shares: int = 1) -> Spool:
+        """Raises OSError when there is no room for what *schedule* will leave."""
+        folder = ColumnFolder(path)
+        placed = {
+            name: _place(folder, name, getattr(schedule, name), dtype)
+            for name, dtype in _SCHEDULE_COLUMNS.items()
+        }
+        open_kinds(folder)
+        Outcomes.create(folder, len(schedule), shares)
+        return cls(folder, msgspec.structs.replace(schedule, **placed))
+
+    @classmethod
+    def open(cls, path: Path, lanes: tuple[Lane, ...], duration_ns: int) -> Spool:
+        """What another process has created in *path*. Raises OSError when it is not there."""
+        folder = ColumnFolder(path)
+        columns = {name: folder.open(name, dtype) for name, dtype in _SCHEDULE_COLUMNS.items()}
+        return cls(folder, Schedule(**columns, lanes=lanes, recipe={"duration_ns": duration_ns}))
+
+    def recorder(self, share: Share = WHOLE) -> Recorder:
+        return Recorder(self.schedule.intended_ns, self.schedule.lane, self.folder, share)
+
+    def outcomes(self) -> Outcomes:
+        return Outcomes.open(self.folder, self.schedule.lane)
 
 
 @contextlib.contextmanager
-def recording(out: Path | None, schedule: Schedule, state: RunState) -> Iterator[Recorder]:
+def recording(out: Path | None, schedule: Schedule, state: RunState, shares: int = 1) -> Iterator[Spool]:
     """
-    A recorder whose outcomes lie in *out*, and the schedule beside them; without *out* in a
+    Room for the outcomes of *schedule* in *out*, and the schedule beside them; without *out* in a
     folder of their own that goes when this ends.
 
     Raises UsageError when it cannot be written, or has no room for them. A run that fails in
     the middle says where its outcomes lie.
     """
-    with contextlib.ExitStack() as stack:
-        if out is None:
-            yield _in_scratch(stack, schedule)
-            return
-        recorder = _in_folder(out, schedule, state)
-        try:
-            yield recorder
-        except RunFailed as error:
-            if not recorder.sent:
-                discard(out)
-                raise
-            raise RunFailed(f"{error}: make files of what came of the run: {_RECOVER} {out}") from error
+    if out is None:
+        with contextlib.ExitStack() as stack:
+            yield _in_scratch(stack, schedule, shares)
+        return
+    spool = _in_folder(out, schedule, state, shares)
+    try:
+        yield spool
+    except RunFailed as error:
+        if not len(begun(spool.outcomes())):
+            discard(out)
+            raise
+        raise RunFailed(
+            f"{error}: make files of what came of the run: streambox load recover {out}"
+        ) from error
 
 
-def _in_scratch(stack: contextlib.ExitStack, schedule: Schedule) -> Recorder:
+def _in_scratch(stack: contextlib.ExitStack, schedule: Schedule, shares: int) -> Spool:
     try:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="streambox-"))
-        return _recorder(Path(scratch), schedule)
+        return Spool.create(Path(scratch), schedule, shares)
     except OSError as error:
         raise UsageError(
             f"the temporary folder has no room for the outcomes of {len(schedule)} requests: "
@@ -75,23 +117,17 @@ def _in_scratch(stack: contextlib.ExitStack, schedule: Schedule) -> Recorder:
         ) from None
 
 
-def _in_folder(out: Path, schedule: Schedule, state: RunState) -> Recorder:
+def _in_folder(out: Path, schedule: Schedule, state: RunState, shares: int) -> Spool:
     folder = out / FOLDER
     discard(out)
     try:
         schedule.to_parquet(out / SCHEDULE)
-        recorder = _recorder(folder, schedule)
-        _write_state(folder, msgspec.structs.replace(state, kinds=recorder.outcomes.kinds))
+        spool = Spool.create(folder, schedule, shares)
+        (folder / _STATE).write_bytes(msgspec.json.encode(state))
     except OSError as error:
         discard(out)
         raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
-
-    def on_kinds(kinds: tuple[str, ...]) -> None:
-        with contextlib.suppress(OSError):  # a full disk: it is only a name, and only if we die
-            _write_state(folder, msgspec.structs.replace(state, kinds=kinds))
-
-    recorder.on_kinds = on_kinds
-    return recorder
+    return spool
 
 
 def discard(out: Path) -> None:
@@ -109,28 +145,23 @@ def recover(out: Path) -> tuple[Schedule, Outcomes, RunState]:
     try:
         state = msgspec.json.decode((folder / _STATE).read_bytes(), type=RunState)
         schedule = Schedule.from_parquet(out / SCHEDULE)
-        outcomes = Outcomes.open(ColumnFolder(folder), schedule.intended_ns, schedule.lane, state.kinds)
-        outcomes.kind[outcomes.kind >= len(state.kinds)] = state.kinds.index(OTHER)
+        outcomes = begun(Outcomes.open(ColumnFolder(folder), schedule.lane))
     except FileNotFoundError:
         raise UsageError(f"{out}: no run to recover: a run that ended leaves nothing unfinished") from None
     except (OSError, ValueError, msgspec.DecodeError) as error:
         raise UsageError(f"{out}: cannot be recovered: {error}") from None
-    begun = np.flatnonzero(outcomes.dispatched_ns >= 0)
-    outcomes = outcomes.first(int(begun[-1]) + 1 if len(begun) else 0)
-    outcomes.rename(TIMEOUT, INTERRUPTED)
     outcomes.apportion_waits()
     if state.mode != CLOSED_LOOP and len(outcomes) < len(schedule):
-        last_ns = int(outcomes.intended_ns.max(initial=0))
+        last_ns = int(outcomes.intended_ns[-1]) if len(outcomes) else 0
         state = msgspec.structs.replace(state, duration_ns=last_ns)
     return schedule, outcomes, state
 
 
-def _recorder(folder: Path, schedule: Schedule) -> Recorder:
-    return Recorder(schedule.intended_ns, schedule.lane, ColumnFolder(folder))
-
-
-def _write_state(folder: Path, state: RunState) -> None:
-    """In one piece: a reader finds the old one or the new one."""
-    new = folder / f"{_STATE}.new"
-    new.write_bytes(msgspec.json.encode(state))
-    new.replace(folder / _STATE)
+def _place(folder: ColumnFolder, name: str, column: Array, dtype: str) -> Array:
+    """*column* in a file of *folder*, written a part at a time so that it need not lie in memory twice."""
+    placed = folder.create(name, len(column), dtype)
+    for start in range(0, len(column), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        placed[part] = column[part]
+        folder.trim()
+    return placed

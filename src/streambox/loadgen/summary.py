@@ -10,6 +10,7 @@ import numpy as np
 
 from streambox import __version__
 from streambox.loadgen.record import UNSENT, WRONG
+from streambox.loadgen.split import Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 OPEN_LOOP: Final = "open-loop"
 CLOSED_LOOP: Final = "closed-loop"
+FAILED: Final = "failed"
 MOST_LAG_P99_US: Final = 5000.0
 MOST_RATE_ERROR: Final = 0.01
 _PERCENTILES: Final = {"p50": 50, "p90": 90, "p99": 99, "p99_9": 99.9}
@@ -34,11 +36,13 @@ def summarise(
     duration_ns: int,
     judgements: Sequence[Judgement] = (),
     begin_ns: int = 0,
+    failure: str | None = None,
 ) -> dict[str, Any]:
     """
     The contents of ``summary.json``; docs/load-generator.md says what each key means.
 
     *duration_ns*: how long the workload lasts, from *begin_ns*; the run lasts until its last response.
+    *failure*: why the run did not get through.
     """
     sent, completed, ok = (int(mask.sum()) for mask in (outcomes.sent, outcomes.completed, outcomes.ok))
     errors = outcomes.errors()
@@ -65,6 +69,7 @@ def summarise(
         "response_from_sent_ms": distribution(outcomes.since_sent_ns(outcomes.done_ns), 1e6),
         "first_byte_ms": distribution(outcomes.since_sent_ns(outcomes.first_byte_ns), 1e6),
         "service_ms": distribution(outcomes.service_ns[outcomes.service_ns >= 0], 1e6),
+        "split_ms": Split.of(outcomes).summary(),
         "batch_size": {
             "mean": round(float(sizes.mean()), 3) if len(sizes) else None,
             "p50": float(np.percentile(sizes, 50)) if len(sizes) else None,
@@ -75,7 +80,10 @@ def summarise(
         "excluded": 0,
         "objectives": [judgement.summary() for judgement in judgements],
     }
-    summary["verdict"] = _closed_verdict() if mode == CLOSED_LOOP else verdict(outcomes, summary)
+    found = _closed_verdict() if mode == CLOSED_LOOP else verdict(outcomes, summary)
+    if failure is not None:
+        found = {"status": FAILED, "valid": False, "reasons": [failure, *found["reasons"]]}
+    summary["verdict"] = found
     return summary
 
 

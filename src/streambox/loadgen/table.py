@@ -59,6 +59,8 @@ def read_verdict(summary: Mapping[str, Any]) -> Verdict:
 def _headline(summary: Mapping[str, Any], *, valid: bool) -> tuple[Level, str]:
     offered, ok, wrong = (int(summary.get(key) or 0) for key in ("offered", "ok", "wrong"))
     failed = offered - ok
+    if (summary.get("verdict") or {}).get("status") == "failed":
+        return "failed", "Failed: the load generator did not get through"
     if not offered:
         return "empty", "Empty: the run offered no requests"
     if wrong:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 # Whole numbers up to here are exact as the floats that a vector carries.
 LARGEST_EXACT: Final = 2**53 - 1
+# As a list a number takes 32 bytes, where its JSON may take two: longer vectors wait as arrays, so that
+# bounding the bodies that wait bounds the memory that they take.
+LONG_VECTOR: Final = 256
 
 # ---- request ------------------------------------------------------------------------------------
 
@@ -94,6 +97,8 @@ class VectorRule:
 
     The edge compares ``len(vector) != rule.length`` and calls ``check`` only where
     they differ. ``length`` is -1 where every vector has to be checked, or none fits.
+
+    A vector of more than ``LONG_VECTOR`` numbers is to be ``packed`` while it waits.
     """
 
     __slots__ = ("_datatype", "_expected", "_fewest", "_most", "_refusal", "_whole", "length")
@@ -119,6 +124,11 @@ class VectorRule:
             raise BadRequest(f"data.vector has {length} numbers: expected {self._expected}")
         if self._whole is not None:
             self._check_whole(vector, *self._whole)
+
+    def packed(self, vector: list[float]) -> Array:
+        """A checked *vector* in the model's datatype; what overflows it comes out infinite."""
+        with np.errstate(over="ignore"):
+            return np.array(vector, NUMPY_BY_NAME[self._datatype])
 
     def _check_whole(self, vector: list[float], low: int, high: int) -> None:
         for index, number in enumerate(vector):
@@ -220,7 +230,7 @@ class ReplyTemplate:
             BadModelOutput: One of these rows holds a NaN or an infinity.
         """
         row = self._rows[first_row] if rows == 1 and self._rows else self._render_rows(first_row, rows)
-        return b'{"request_id":%b%b%b%b' % (_encode(request_id), self._head, row, self._tail)
+        return b"".join((b'{"request_id":', _encode(request_id), self._head, row, self._tail))
 
     def _render_rows(self, first_row: int, rows: int) -> bytes:
         for row in range(first_row, first_row + rows) if self._spoiled else ():

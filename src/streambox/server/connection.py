@@ -31,6 +31,17 @@ _FRAMING: Final = 8  # bytes of framing per byte of body, at most: a chunk of on
 class HotConnection(OrderedConnection):
     """Made by uvicorn per connection; *edge* is bound in by the server."""
 
+    __slots__ = (
+        "_head",
+        "_known_length",
+        "_known_start",
+        "_last_head",
+        "_messages",
+        "_on_done",
+        "_repeatable_body_bytes",
+        "_wire_bytes",
+    )
+
     def __init__(self, edge: Edge, *args: Any, **kwargs: Any) -> None:
         super().__init__(edge, *args, **kwargs)
         self._wire_bytes = 0  # of the message in progress, after its first segment
@@ -61,7 +72,7 @@ class HotConnection(OrderedConnection):
             body = data[len(self._known_start) :]
             edge = self.edge
             edge.buffered_bytes += len(body)
-            if edge.buffered_bytes <= edge.limits.buffered:
+            if edge.buffered_bytes <= edge.most_buffered_bytes:
                 self._take(body, self._last_head, close=False)
                 return
             edge.buffered_bytes -= len(body)  # refused on the usual way
@@ -162,7 +173,7 @@ class HotConnection(OrderedConnection):
         edge.buffered_bytes += len(body)
         if len(self._body) > head.body_limit:
             self._refuse(body_too_large(head.body_limit), close=True)
-        elif edge.buffered_bytes > edge.limits.buffered:
+        elif edge.buffered_bytes > edge.most_buffered_bytes:
             self._refuse(BuffersFull("the server's buffers are full: try again later"), close=True)
 
     def on_message_complete(self) -> None:
@@ -215,7 +226,7 @@ class HotConnection(OrderedConnection):
                 edge.answered += 1
                 if request.close:
                     extra += b"connection: close\r\n"
-                request.reply = b"%b%d\r\n%b\r\n%b" % (edge.head_200, len(body), extra, body)
+                request.reply = b"".join((edge.head_200, b"%d\r\n" % len(body), extra, b"\r\n", body))
             except Exception as unfit:  # noqa: BLE001 - its batch-mates are still to be answered
                 error = _fit_to_show(unfit)
         if error is not None:
@@ -240,8 +251,8 @@ class HotConnection(OrderedConnection):
     def _refuse(self, error: StreamBoxError, *, close: bool) -> None:
         """Answer without a request; with *close*, read nothing more from this connection."""
         route = self._head.route if self._head is not None else self.edge.router.default(self.url or b"")
-        request_id = getattr(error, "request_id", "")
-        self._exchanges.append(Refusal(self._error_reply(route, error, request_id, close), close=close))
+        reply = self._error_reply(route, error, error.request_id, close)
+        self._exchanges.append(Refusal(reply, close=close))
         if close:
             self._phase = SHUT
             self._discard_body()

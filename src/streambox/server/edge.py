@@ -61,6 +61,7 @@ class Edge:
         self.limits = limits
         self.connections: set[HotConnection] = set()
         self.buffered_bytes = 0
+        self.most_buffered_bytes = limits.buffered
         self.draining = False
         self.answered = 0
         self.errors: dict[str, int] = {}
@@ -83,7 +84,9 @@ class Edge:
         for connection in list(self.connections):
             connection.check_timeouts(last_ns)
 
-    def error_reply(self, route: Route, error: StreamBoxError, request_id: str, *, close: bool) -> bytes:
+    def error_reply(
+        self, route: Route, error: StreamBoxError, request_id: str | None, *, close: bool
+    ) -> bytes:
         """A whole response that says *error* the way *route*'s API says it."""
         self.errors[error.code] = self.errors.get(error.code, 0) + 1
         body, extra = route.error(error, request_id)

@@ -74,6 +74,7 @@ class RequestHead:
         """Take from *headers* what the hot routes mind; the declared body length, 0 when there is none."""
         declared = 0
         for name, value in headers:
+            value = value.strip()  # the parser leaves what blanks are behind it
             if name == b"content-length":
                 declared = int(value)  # the parser has checked it
                 self.has_length = True
@@ -87,7 +88,9 @@ class RequestHead:
                 self.timeout_ns = _timeout_ns(value)
             elif name == b"inference-header-content-length":
                 self.json_bytes = _json_bytes(value)
-            elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            elif name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise BadRequest(f"transfer-encoding {value.decode('latin-1')!r} is not taken: send chunked")
+            elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
                 raise UnsupportedMediaType(
                     f"content-encoding {value.decode('latin-1')!r} is not taken: send the body uncompressed"
                 )
@@ -95,7 +98,7 @@ class RequestHead:
 
     @staticmethod
     def _check_media_type(value: bytes) -> None:
-        kind = value.partition(b";")[0].strip().lower()
+        kind = value.partition(b";")[0].rstrip().lower()
         if kind not in _TAKEN_AS_JSON and not kind.endswith(b"+json"):
             raise UnsupportedMediaType(
                 f"content-type {kind.decode('latin-1')!r} is not taken: send application/json"

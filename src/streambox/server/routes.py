@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from streambox.batcher.batch import signature
 from streambox.errors import NotFound, StreamBoxError, UnknownModel
 from streambox.protocol import oip, reference
+from streambox.protocol.diagnose import quoted
 from streambox.protocol.replies import BatchFacts
 from streambox.server.exchange import HotRequest
 from streambox.server.head import origin_form
@@ -21,10 +22,13 @@ from streambox.server.head import origin_form
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
+
     from streambox.batcher.batch import Batch
     from streambox.batcher.scheduler import ServedModel
     from streambox.server.head import RequestHead
 
+    Array = np.ndarray[Any, np.dtype[Any]]
     OnDone = Callable[[Any], None]
 
 REFERENCE_PATH: Final = b"/api/batcher"
@@ -40,13 +44,13 @@ class Route(Protocol):
         """Body and extra header lines of a completed request's reply. Raises BadModelOutput."""
         ...
 
-    def error(self, error: StreamBoxError, request_id: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        """Body and extra headers that say *error* as this API does."""
+    def error(self, error: StreamBoxError, request_id: str | None) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """Body and extra headers that say *error* as this API does; None: the id could not be read."""
         ...
 
 
 def unknown_model(name: str, served: Mapping[str, ServedModel]) -> UnknownModel:
-    return UnknownModel(f"no model {name!r}: there are {', '.join(sorted(served)) or 'none'}")
+    return UnknownModel(f"no model {quoted(name)}: there are {', '.join(sorted(served)) or 'none'}")
 
 
 class BatchReply:
@@ -77,20 +81,23 @@ class ReferenceRoute:
 
     def decode(self, body: bytes | bytearray, head: RequestHead, on_done: OnDone) -> HotRequest:
         call = reference.decode(body)
-        vector = call.data.vector
+        vector: list[float] | Array = call.data.vector
+        length = len(vector)
         model = call.model
         rule = self._rules.get(model)
         try:
             if rule is None:
                 raise unknown_model(model, self._served)
-            if len(vector) != rule.length:
-                rule.check(vector)
+            if length != rule.length:
+                rule.check(call.data.vector)
         except StreamBoxError as error:
             error.request_id = call.request_id
             raise
+        if length > reference.LONG_VECTOR:
+            vector = rule.packed(call.data.vector)
         request = HotRequest(model, on_done, call.request_id, vector)
-        if rule.length != len(vector):
-            request.signature = len(vector)
+        if length != rule.length:
+            request.signature = length
         request.timeout_ns = head.timeout_ns
         return request
 
@@ -101,8 +108,8 @@ class ReferenceRoute:
             batch.reply = BatchReply(batch)
         return batch.reply.template(batch).render(request.request_id, request.first_row, request.rows), b""
 
-    def error(self, error: StreamBoxError, request_id: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        return reference.encode_error(error, request_id or None), []
+    def error(self, error: StreamBoxError, request_id: str | None) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        return reference.encode_error(error, request_id), []
 
 
 class InferRoute:
@@ -132,7 +139,7 @@ class InferRoute:
             return reply.body, b""
         return reply.body, b"inference-header-content-length: %d\r\n" % reply.header_length
 
-    def error(self, error: StreamBoxError, request_id: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    def error(self, error: StreamBoxError, request_id: str | None) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         return oip.encode_error(error), [(b"x-error-code", error.code.encode())]
 
 
@@ -177,6 +184,6 @@ class Router:
         if match[2] not in (None, oip.MODEL_VERSION.encode()):
             version = match[2].decode("utf-8", "replace")
             return UnservedRoute(
-                UnknownModel(f"model {name!r} has no version {version!r}: there is {oip.MODEL_VERSION}")
+                UnknownModel(f"model {name!r} has no version {quoted(version)}: there is {oip.MODEL_VERSION}")
             )
         return route

@@ -87,23 +87,25 @@ class Server:
                 self._listening.result()
                 raise RunFailed("the HTTP listener ended at once")
             await asyncio.sleep(0)
-        log.info("listening", url=f"http://{self._config.host}:{self.port}", models=sorted(serving.models))
+        url = f"http://{_authority(self._config.host, self.port)}"
+        log.info("listening", url=url, models=sorted(serving.models))
         return self
 
     async def __aexit__(self, *_: Any) -> None:
         self._sweeping.cancel()
         self._uvicorn.should_exit = True
-        if self._stop_now.is_set():
-            self._uvicorn.force_exit = True
+        forcing = asyncio.create_task(self._force())
         with contextlib.suppress(asyncio.CancelledError):
             await self._listening
+        forcing.cancel()
         for connection in list(self.edge.connections):
             connection.transport.abort()
 
     def stop(self) -> None:
-        """Drain and end; the second call ends at once."""
+        """Drain and end; the second call ends at once, however far the first has come."""
         if self._stop.is_set():
             self._stop_now.set()
+            self._serving.hurry()
         self._stop.set()
 
     async def stopped(self) -> int:
@@ -117,6 +119,11 @@ class Server:
             drain.cancel()
             return self._serving.scheduler.in_flight
         return drain.result()
+
+    async def _force(self) -> None:
+        """Told to end at once: wait for callers to read their replies no longer."""
+        await self._stop_now.wait()
+        self._uvicorn.force_exit = True
 
     async def _drain(self) -> int:
         config = self._config
@@ -173,10 +180,9 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise RunFailed(
-            f"cannot listen on {host}: {error.strerror}: name an address of this machine"
-        ) from None
+    except (OSError, ValueError) as error:  # ValueError: no host name at all
+        why = getattr(error, "strerror", None) or "not a host name"
+        raise RunFailed(f"cannot listen on {host!r}: {why}: name an address of this machine") from None
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
@@ -184,8 +190,13 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
         why = os.strerror(error.errno or 0)
-        raise RunFailed(f"cannot listen on {host}:{port}: {why}: choose another {other}") from None
+        raise RunFailed(f"cannot listen on {_authority(host, port)}: {why}: choose another {other}") from None
     return bound
+
+
+def _authority(host: str, port: int) -> str:
+    """As a URL has it: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _limits(config: BatcherSection) -> Limits:

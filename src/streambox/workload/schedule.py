@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     UInt8s = np.ndarray[Any, np.dtype[np.uint8]]
 
 _ROWS_AT_ONCE: Final = 65_536
+_NS_PER_S: Final = 1_000_000_000
 
 MOST_LANES: Final = 255
 
@@ -61,6 +62,19 @@ class Schedule(msgspec.Struct, frozen=True):
         """From the start of the run to the last request; the recipe's own duration where it has one."""
         last = int(self.intended_ns[-1]) if len(self) else 0
         return max(last, int(self.recipe.get("duration_ns", 0)))
+
+    @property
+    def busiest_second(self) -> int:
+        """How many requests go out in the busiest second, counted from the start of the run."""
+        most = last = of_last = 0
+        for start in range(0, len(self), _ROWS_AT_ONCE):
+            seconds = self.intended_ns[start : start + _ROWS_AT_ONCE] // _NS_PER_S
+            found, counts = np.unique(seconds, return_counts=True)
+            if found[0] == last:
+                counts[0] += of_last
+            most = max(most, int(counts.max()))
+            last, of_last = found[-1], counts[-1]
+        return most
 
     @property
     def sha256(self) -> str:

@@ -19,6 +19,10 @@ def vector(*numbers):
     return PendingRequest("m", lambda _: None, vector=[float(number) for number in numbers])
 
 
+def packed(*numbers):
+    return PendingRequest("m", lambda _: None, vector=np.float32(numbers))
+
+
 def arrays(rows, **inputs):
     return PendingRequest("m", lambda _: None, inputs=inputs, rows=rows)
 
@@ -27,6 +31,7 @@ STACKS = [
     ([vector(1, 2), vector(3, 4)], spec((2,)), [[1, 2], [3, 4]], "vectors become one array"),
     ([vector(1, 2, 3, 4)], spec((2, 2)), [[[1, 2], [3, 4]]], "a vector takes the shape of the model's input"),
     ([vector(7), vector(8)], spec(()), [7, 8], "a vector of one number for a row without dimensions"),
+    ([packed(1, 2), packed(3, 4)], spec((2,)), [[1, 2], [3, 4]], "vectors that were arrays already"),
     ([vector(1, 2)], spec((3, 2), tile=True), [[1, 2]], "a short vector stays short for a model that tiles"),
     (
         [arrays(2, x=np.float32([[1, 2], [3, 4]])), arrays(1, x=np.float32([[5, 6]]))],
@@ -77,8 +82,8 @@ def test_the_request_with_a_nan_is_named_with_the_place_and_no_other():
     requests = [fine, vector(1, math.nan), vector(1, 2), arrays(2, x=np.float32([[1, 1], [1, math.inf]]))]
     found = non_finite(stack(requests, spec((2,))), requests)
     assert sorted(found) == [1, 3]
-    assert "data.vector[1] is not a finite float32" in str(found[1])
-    assert "inputs['x'] value 3 is not a finite float32" in str(found[3])
+    assert "data.vector[1] is not a finite FP32" in str(found[1])
+    assert "inputs['x'] value 3 is not a finite FP32" in str(found[3])
 
 
 def test_one_fault_per_request_is_told_the_first():

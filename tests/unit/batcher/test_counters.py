@@ -18,12 +18,12 @@ def test_a_value_falls_into_the_bucket_whose_bound_it_does_not_exceed(value, buc
     assert histogram.counts == [int(index == bucket) for index in range(3)]
 
 
-def test_observing_all_is_observing_each():
+def test_observing_what_has_passed_since_each_is_observing_each():
     one_by_one, at_once = Histogram(SIZE_BOUNDS), Histogram(SIZE_BOUNDS)
     values = [1, 3, 32, 32, 1000]
     for value in values:
         one_by_one.observe(value)
-    at_once.observe_all(values)
+    at_once.observe_since([5000 - value for value in values], 5000)
     assert (at_once.counts, at_once.total) == (one_by_one.counts, one_by_one.total) == (at_once.counts, 1068)
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import math
 
 import pytest
@@ -197,6 +198,20 @@ def test_shorter_deadlines_that_come_later_are_watched_as_well():
         assert sum(request.done for request in requests) == expired
 
 
+def test_a_log_that_raises_loses_no_request(monkeypatch):
+    class Full:
+        def warning(self, *_, **__):
+            raise OSError("No space left on device")
+
+    monkeypatch.setattr("streambox.batcher.scheduler.log", Full())
+    bench = Bench(max_batch_size=2, outcome=poison("1"))
+    requests = bench.submit_many(2)
+    while not all(request.done for request in requests):
+        with contextlib.suppress(OSError):
+            bench.settle()
+    assert states(requests) == ["COMPLETED", "FAILED"]
+
+
 # ---- what a Batcher may do wrong -----------------------------------------------------------------
 
 
@@ -255,6 +270,20 @@ def test_dispatch_drops_who_has_ended_and_sends_the_rest():
     bench.settle()
     assert states([a, b]) == ["CANCELLED", "COMPLETED"]
     assert bench.counters.flushes == {"deadline": 1}
+
+
+def test_a_request_that_is_dispatched_twice_at_once_runs_and_ends_once():
+    bench = Bench()
+    first, second = bench.submit_many(2)
+    bench.batcher._lanes["m"].queue.take(2)
+    bench.scheduler.dispatch("m", [first, second, first], FlushReason.BATCHSIZE)
+    assert [batch.ids for batch in bench.batches] == [["0", "1"]]
+    assert bench.batches[0].size == 2
+    bench.settle()
+    assert bench.ended == [first, second]
+    assert states([first, second]) == ["COMPLETED"] * 2
+    assert bench.violations() == []
+    assert bench.scheduler.in_flight == 0
 
 
 def test_dispatch_of_nobody_takes_no_slot():

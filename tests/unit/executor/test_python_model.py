@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import streambox
 from streambox.executor.base import BatchErrorKind, LoadFailed, TensorSpec
 from streambox.executor.model import ModelFailed, RowsFailed, Tile, tiled
 from streambox.executor.options import WorkerOptions
@@ -136,6 +137,20 @@ def test_refused_rows_are_reported_by_index_in_one_line():
     with pytest.raises(RowsFailed) as two:
         model.run({"vector": rows})
     assert two.value.messages == {1: "negative", 2: "negative"}
+
+
+def test_a_row_may_be_refused_by_any_kind_of_integer():
+    model = python_model("double")
+
+    def refuse_smallest(x):
+        raise streambox.RowError(np.argmin(x[:, 0]), "negative")
+
+    model._call = refuse_smallest
+    rows = X.copy()
+    rows[2, 0] = -1
+    with pytest.raises(RowsFailed) as refusal:
+        model.run({"vector": rows})
+    assert refusal.value.messages == {2: "negative"}
 
 
 def test_refusing_a_row_that_is_not_there_is_a_bad_output():

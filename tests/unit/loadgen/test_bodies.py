@@ -9,8 +9,9 @@ import pytest
 
 from streambox.errors import UsageError
 from streambox.executor.base import ModelSpec, TensorSpec
-from streambox.loadgen.answers import UNREADABLE, read_oip, read_oip_binary
-from streambox.loadgen.bodies import InputSpec, oip_body
+from streambox.loadgen.answers import UNREADABLE, BatchFacts, read_oip, read_oip_binary
+from streambox.loadgen.bodies import oip_body
+from streambox.loadgen.inputs import InputSpec
 from streambox.protocol import oip
 
 SPEC = ModelSpec((TensorSpec("x", "FP32", (-1, 2)),), (TensorSpec("y", "FP32", (-1, 2)),), "test")
@@ -18,7 +19,7 @@ ROW = {"x": np.array([[1.5, -2.0]], np.float32)}
 
 
 def whole(body, index=7):
-    return body.before + b"%010d" % index + body.after
+    return (b"%010d" % index).join(body.pieces)
 
 
 def json_bytes(body):
@@ -79,7 +80,7 @@ def test_a_binary_answer_is_read_where_its_json_ends():
     head = json.dumps({"id": "5", "outputs": [tensor], "parameters": parameters}).encode()
     answer = read_oip_binary(head + np.array([0.5, -1], "<f4").tobytes())
     assert (answer.request_id, answer.row()) == ("5", [0.5, -1])
-    assert (answer.batch.id, answer.batch.size, answer.batch.wait_ms) == (3, 4, 1.5)
+    assert answer.batch == BatchFacts(3, 4, 1.5, 0.5, "drain")
 
 
 def test_a_server_that_answers_json_to_a_binary_request_is_understood():

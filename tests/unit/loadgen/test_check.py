@@ -9,7 +9,9 @@ import pytest
 
 from streambox.loadgen.check import Checker
 from streambox.loadgen.payload import PayloadSet, Target, request_id
-from streambox.loadgen.record import Recorder
+from streambox.loadgen.record import REASONS, Recorder
+from streambox.loadgen.repertoire import Repertoire
+from streambox.workload.schedule import Lane, Schedule
 
 EXPECTED = np.array([[0.9, 0.06, 0.04], [0.89, 0.07, 0.04], [0.1, 0.2, 0.7]], np.float32)
 PAYLOAD = np.array([0, 1, 2], np.int32)
@@ -21,11 +23,16 @@ def reply(index: int, output: object, **changes: object) -> bytes:
     return json.dumps({**body, **changes}).encode()
 
 
+def checker_of(recorder, level="full", expected=EXPECTED) -> Checker:
+    payloads = PayloadSet.of_vectors(Target("h", 1, "/"), "digits", [[0.0], [1.0], [2.0]], expected)
+    schedule = Schedule.of_lane(np.zeros(3, np.int64), PAYLOAD, Lane("digits"), {})
+    return Checker(recorder, Repertoire(schedule, [payloads]), level)
+
+
 def end_of(status: int, body: bytes, *, level: str = "full", index: int = 0, expected=EXPECTED) -> str:
     """The kind that request *index* ends as, having sent payload number *index*."""
     recorder = Recorder(np.zeros(3, np.int64))
-    payloads = PayloadSet.of_vectors(Target("h", 1, "/"), "digits", [[0.0], [1.0], [2.0]], expected)
-    Checker(recorder, payloads, PAYLOAD, level).check(index, status, body)
+    checker_of(recorder, level, expected).check(index, status, body)
     return recorder.outcomes.kinds[recorder.outcomes.kind[index]]
 
 
@@ -103,11 +110,11 @@ def test_an_http_error_is_named_by_status_and_the_servers_code(status, body, kin
 
 def test_what_the_batch_did_is_recorded_with_the_answer():
     recorder = Recorder(np.zeros(3, np.int64))
-    payloads = PayloadSet.of_vectors(Target("h", 1, "/"), "digits", [[0.0]] * 3, EXPECTED)
-    Checker(recorder, payloads, PAYLOAD, "full").check(1, 200, reply(1, EXPECTED[1].tolist()))
+    checker_of(recorder).check(1, 200, reply(1, EXPECTED[1].tolist()))
     outcomes = recorder.outcomes
     entry = (outcomes.batch_id[1], outcomes.batch_size[1], outcomes.wait_ns[1], outcomes.service_ns[1])
     assert entry == (5, 3, 4_250_000, 500_000)
+    assert REASONS[outcomes.reason[1]] == "timewindow"
 
 
 def test_a_reply_without_batch_facts_is_judged_all_the_same():
@@ -116,8 +123,7 @@ def test_a_reply_without_batch_facts_is_judged_all_the_same():
 
 def test_a_closed_loop_goes_round_the_payloads():
     recorder = Recorder(np.zeros(6, np.int64))
-    payloads = PayloadSet.of_vectors(Target("h", 1, "/"), "digits", [[0.0]] * 3, EXPECTED)
-    checker = Checker(recorder, payloads, PAYLOAD, "full")
+    checker = checker_of(recorder)
     checker.check(5, 200, reply(5, EXPECTED[2].tolist()))  # 5 mod 3
     assert recorder.ok == 1
 

@@ -23,7 +23,7 @@ class Sender:
         self.garbage = 0
         self.lost = 0
 
-    def on_response(self, connection, status, body, keep_alive) -> None:
+    def on_response(self, connection, status, body, keep_alive, done_ns) -> None:
         self.responses.append(body)
 
     def learn(self, head, framing) -> None:

@@ -40,3 +40,13 @@ def test_any_value_has_a_bucket(value):
     assert found is not None
     if 0 <= value < 10**15:
         assert found == pytest.approx(value, rel=0.04)
+
+
+def test_what_one_has_taken_can_be_added_to_another():
+    ours, theirs = gauge_of([1000] * 3), gauge_of([1000, 8000])
+    whole = gauge_of([])
+    for part in (ours, theirs):
+        whole.add_all(part.take())
+    assert ours.take() == {}
+    assert whole.percentiles(0.75)[0] == pytest.approx(1000, rel=0.04)
+    assert whole.percentiles(0.85)[0] == pytest.approx(8000, rel=0.04)

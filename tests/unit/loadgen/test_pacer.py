@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streambox.loadgen import pacer as pacer_module
-from streambox.loadgen.pacer import Pacer
+from streambox.loadgen.pacer import NEVER_NS, Pacer
+from streambox.loadgen.share import WHOLE, Share
 
 
-def pacer_of(*instants_ns: int) -> Pacer:
-    return Pacer(np.array(instants_ns, np.int64))
+def pacer_of(*instants_ns: int, share: Share = WHOLE) -> Pacer:
+    return Pacer(np.array(instants_ns, np.int64), share)
 
 
 def take_due(pacer: Pacer, elapsed_ns: int) -> list[int]:
@@ -42,12 +42,12 @@ def test_a_late_request_does_not_delay_the_next_one():
 def test_after_the_last_nothing_is_ever_due():
     pacer = pacer_of(1)
     take_due(pacer, 1)
-    assert pacer.next_ns is None
+    assert pacer.next_ns == NEVER_NS
     assert not pacer.due(10**18)
 
 
 def test_an_empty_schedule_has_nothing_due():
-    assert pacer_of().next_ns is None
+    assert pacer_of().next_ns == NEVER_NS
 
 
 def test_a_stopped_pacer_gives_nothing_more_but_remembers_how_far_it_was():
@@ -58,29 +58,34 @@ def test_a_stopped_pacer_gives_nothing_more_but_remembers_how_far_it_was():
     assert pacer.index == 1
 
 
+def test_a_share_is_every_so_manieth_request_and_goes_out_at_its_own_instant():
+    pacer = pacer_of(0, 10, 20, 30, 40, share=Share(1, 3))
+    assert not pacer.due(9)
+    assert take_due(pacer, 10) == [1]
+    assert pacer.next_ns == 40
+    assert take_due(pacer, 100) == [4]
+
+
 @given(
     st.lists(st.integers(0, 1000), max_size=60).map(sorted),
     st.lists(st.integers(0, 300), max_size=60),
     st.integers(1, 7),
 )
 def test_whatever_the_delays_each_goes_out_once_in_order_and_as_soon_as_the_clock_allows(
-    instants, delays, chunk
+    instants, delays, workers
 ):
-    """A virtual clock that wakes late by *delays*; the schedule is read in chunks of any size."""
-    whole = pacer_module._CHUNK
-    pacer_module._CHUNK = chunk
-    try:
-        pacer = Pacer(np.array(instants, np.int64))
+    """A virtual clock that wakes late by *delays*, once for each of the workers that share the schedule."""
+    on_time = {}
+    for number in range(workers):
+        pacer = pacer_of(*instants, share=Share(number, workers))
         sent, now, late = [], 0, iter(delays)
-        while pacer.next_ns is not None:
+        while pacer.next_ns != NEVER_NS:
             now = max(now, pacer.next_ns) + next(late, 0)
             sent += [(index, now) for index in take_due(pacer, now)]
-    finally:
-        pacer_module._CHUNK = whole
-    assert [index for index, _ in sent] == list(range(len(instants)))
-    for index, sent_at in sent:
-        assert sent_at >= instants[index]
-    on_time = dict(sent)
-    wakes = sorted(set(on_time.values()))
-    for index, sent_at in sent:  # no earlier wake-up had passed it by
-        assert not any(instants[index] <= wake < sent_at for wake in wakes)
+        assert [index for index, _ in sent] == list(range(number, len(instants), workers))
+        on_time |= dict(sent)
+        wakes = sorted({sent_at for _, sent_at in sent})
+        for index, sent_at in sent:  # no earlier wake-up had passed it by
+            assert not any(instants[index] <= wake < sent_at for wake in wakes)
+    assert sorted(on_time) == list(range(len(instants)))
+    assert all(sent_at >= instants[index] for index, sent_at in on_time.items())

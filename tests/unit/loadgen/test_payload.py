@@ -11,13 +11,11 @@ from streambox.errors import UsageError
 from streambox.loadgen.payload import (
     PayloadOptions,
     PayloadSet,
-    Target,
-    checked_header,
     make_payloads,
-    parse_url,
-    predict_digits,
     request_id,
 )
+from streambox.loadgen.rows import predict_digits
+from streambox.loadgen.target import Target
 from streambox.models.digits import heldout
 
 TARGET = Target("example.test", 8080, "/api/batcher")
@@ -60,8 +58,8 @@ def test_digits_are_the_held_out_images_with_the_models_own_answers():
     assert len(payloads) == len(images)
     _, body, _ = split(payloads.request(3, 0))
     assert body["data"]["vector"] == images[3].ravel().tolist()
-    assert payloads.expected.shape == (len(images), 10)
-    assert (payloads.expected.argmax(axis=1) == labels).mean() > 0.95
+    assert np.shape(payloads.key.expected) == (len(images), 10)
+    assert (np.argmax(payloads.key.expected, axis=1) == labels).mean() > 0.95
 
 
 def test_an_image_has_the_same_answer_alone_and_in_a_batch():
@@ -79,46 +77,7 @@ def test_other_models_get_the_references_seeded_vectors():
     assert (min(map(min, vectors)), max(map(max, vectors))) == (1, 99)
     assert first.request(5, 0) == again.request(5, 0)
     assert any(first.request(i, 0) != other.request(i, 0) for i in range(len(first)))
-    assert first.expected is None
-
-
-@pytest.mark.parametrize(
-    ("url", "target"),
-    [
-        ("http://localhost:8080/api/batcher", Target("localhost", 8080, "/api/batcher")),
-        ("http://localhost", Target("localhost", 80, "/")),
-        ("localhost:9000/x", Target("localhost", 9000, "/x")),
-        ("http://[::1]:5/p?q=1", Target("::1", 5, "/p?q=1")),
-        ("https://localhost/x", Target("localhost", 443, "/x", tls=True)),
-        ("unix:///run/s.sock", Target("localhost", 0, "/api/batcher", unix="/run/s.sock")),
-    ],
-)
-def test_urls_are_taken_apart(url, target):
-    assert parse_url(url) == target
-
-
-@pytest.mark.parametrize(
-    ("url", "named"),
-    [
-        ("ftp://localhost/", "only http://, https:// and unix://"),
-        ("unix://run/s.sock", "three slashes"),
-        ("unix:///", "three slashes"),
-        ("http:///path", "no host"),
-        ("http://localhost:99999/", "not a URL"),
-        ("http://localhost:x/", "not a URL"),
-        ("http://localhost/a b", "percent-encode"),
-        ("http://localhost/é", "percent-encode"),
-        ("http://localhost/a\x01b", "percent-encode"),
-    ],
-)
-def test_urls_that_cannot_be_used_are_refused_with_the_reason(url, named):
-    with pytest.raises(UsageError, match=named):
-        parse_url(url)
-
-
-@pytest.mark.parametrize("url", ["http://localhost:8080/x", "https://[::1]:5/p", "unix:///run/s.sock"])
-def test_a_target_can_be_shown(url):
-    assert url in parse_url(url).url
+    assert not first.key.knows
 
 
 def test_headers_go_out_with_every_request():
@@ -129,32 +88,113 @@ def test_headers_go_out_with_every_request():
     assert f"Content-Length: {len(raw)}" in head
 
 
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("Authorization", "is no header"),
-        ("Author ization: x", "is no header"),
-        ("X: ", "is no header"),
-        ("X: a\r\nY: b", "not printable ASCII"),
-        ("X: é", "not printable ASCII"),
-        ("Content-Length: 5", "set by the load generator"),
-        ("HOST: x", "set by the load generator"),
-    ],
-)
-def test_what_is_no_header_is_refused(line, reason):
-    with pytest.raises(UsageError, match=reason):
-        checked_header(line)
-
-
 def test_a_dataset_is_sent_row_by_row_with_its_answers(tmp_path):
     np.savez(tmp_path / "d.npz", x=np.arange(6.0).reshape(3, 2), label=np.array([1, 0, 1]))
     payloads = make_payloads(TARGET, "m", 0, PayloadOptions(dataset=str(tmp_path / "d.npz")))
     vectors = [split(payloads.request(i, 0))[1]["data"]["vector"] for i in range(len(payloads))]
     assert vectors == [[0, 1], [2, 3], [4, 5]]
-    assert payloads.labels.tolist() == [1, 0, 1]
+    assert payloads.key.labels == [1, 0, 1]
 
 
 def test_the_reference_api_takes_one_input(tmp_path):
     np.savez(tmp_path / "d.npz", a=np.zeros((3, 2)), b=np.zeros((3, 2)))
     with pytest.raises(UsageError, match="takes one input"):
         make_payloads(TARGET, "m", 0, PayloadOptions(dataset=str(tmp_path / "d.npz")))
+
+
+# ---- what is sent --------------------------------------------------------------------------------
+
+
+def write(folder, name, content) -> str:
+    (folder / name).write_text(content)
+    return str(folder / name)
+
+
+def body_of(payloads, payload=0, index=7) -> dict:
+    return split(payloads.request(payload, index))[1]
+
+
+def test_a_template_is_sent_with_the_rows_of_a_dataset(tmp_path):
+    template = write(tmp_path, "t.json", '{"id": "{{id}}", "text": "{{row.text}}"}')
+    rows = write(tmp_path, "d.csv", "text\nfirst\nsecond\n")
+    options = PayloadOptions(api="http", template=template, dataset=rows, method="PUT", path="/echo")
+    payloads = make_payloads(TARGET, "m", 0, options)
+    head, body, raw = split(payloads.request(1, 7))
+    assert len(payloads) == 2
+    assert body == {"id": "0000000007", "text": "second"}
+    assert head[0] == "PUT /echo HTTP/1.1"
+    assert f"Content-Length: {len(raw)}" in head
+    assert "Content-Type: application/json" in head
+
+
+def test_a_get_has_no_body_and_the_id_may_stand_in_path_and_headers():
+    options = PayloadOptions(
+        api="http", method="GET", path="/items/{{id}}?x=1", headers=("X-Request: {{id}}",)
+    )
+    request = make_payloads(TARGET, "m", 0, options).request(0, 7).decode()
+    assert request.startswith("GET /items/0000000007?x=1 HTTP/1.1\r\n")
+    assert "\r\nX-Request: 0000000007\r\n" in request
+    assert request.endswith("\r\n\r\n")
+    assert "Content-" not in request
+
+
+def test_a_body_without_the_id_is_sent_as_it_is(tmp_path):
+    options = PayloadOptions(api="http", template=write(tmp_path, "t", "ping"), content_type="text/plain")
+    first, second = (make_payloads(TARGET, "m", 0, options).request(0, index) for index in (1, 2))
+    assert first == second
+    assert first.endswith(b"\r\nContent-Length: 4\r\n\r\nping")
+
+
+def test_random_rows_are_sent_without_asking_anybody():
+    payloads = make_payloads(TARGET, "m", 3, PayloadOptions(api="oip", random="x:INT64[2,2]:5..6"))
+    (tensor,) = body_of(payloads)["inputs"]
+    assert (tensor["name"], tensor["datatype"], tensor["shape"]) == ("x", "INT64", [1, 2, 2])
+    assert set(tensor["data"]) <= {5, 6}
+    again, other = (make_payloads(TARGET, "m", seed, PayloadOptions(random="FP32[4]")) for seed in (3, 4))
+    assert body_of(again)["data"] != body_of(other)["data"]
+    assert len(body_of(again)["data"]["vector"]) == 4
+
+
+def test_the_open_inference_protocol_has_a_path_for_each_model():
+    payloads = make_payloads(TARGET, "a/b", 0, PayloadOptions(api="oip", random="x:FP32[1]"))
+    assert payloads.request(0, 0).startswith(b"POST /v2/models/a%2Fb/infer HTTP/1.1\r\n")
+    own = make_payloads(TARGET._replace(path="/own"), "m", 0, PayloadOptions(api="oip", random="x:FP32[1]"))
+    assert own.request(0, 0).startswith(b"POST /own HTTP/1.1\r\n")
+
+
+def test_a_request_may_carry_several_rows(tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.arange(5.0), label=np.zeros(5, int))
+    options = PayloadOptions(api="oip", dataset=str(tmp_path / "d.npz"), input="x:FP32[]", rows="2..3")
+    payloads = make_payloads(TARGET, "m", 0, options)
+    sent = [body_of(payloads, payload)["inputs"][0] for payload in range(len(payloads))]
+    assert [tensor["data"][0] for tensor in sent] == [0, 1, 2, 3, 4]
+    assert sent[4]["data"][:2] == [4, 0]  # and round again
+    assert {tuple(tensor["shape"]) for tensor in sent} == {(2,), (3,)}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"template": "t"}, "template means nothing to api 'reference'"),
+        ({"api": "oip", "expect_id": "id"}, "expect_id means nothing to api 'oip'"),
+        ({"api": "http", "template": "t", "rows": "2"}, "rows means nothing to api 'http'"),
+        ({"rows": "2"}, "only the Open Inference Protocol takes several"),
+        ({"dataset": "d.csv", "random": "auto"}, "exclude each other"),
+        ({"random": "FP32[1]", "input": "FP32[1]"}, "both say what the model takes"),
+        ({"input": "FP32[1]"}, "the reference API need not know"),
+        ({"pixels": "0:1"}, "a folder of images"),
+        ({"api": "http"}, "what is the body of a POST?"),
+        ({"api": "http", "method": "GET", "dataset": "d"}, "by way of a template"),
+        ({"api": "http", "template": "/no/such"}, "/no/such: the template cannot be read: No such file"),
+        ({"api": "http", "method": "GET", "expect_id": "a["}, "is not a path"),
+        ({"tolerance": -1.0}, "give a number from 0"),
+        ({"api": "oip", "random": "x:FP32[1]", "rows": "0"}, "'0' is none of 1..256"),
+        ({"api": "oip", "random": "x:FP32[1]", "rows": "3..2"}, "'3..2' is none of"),
+        ({"api": "oip", "random": "x:FP32[1]", "rows": "999"}, "'999' is none of"),
+        ({"dataset": "/no/such.csv"}, "no such dataset"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, reason):
+    with pytest.raises(UsageError) as error:
+        make_payloads(TARGET, "m", 0, PayloadOptions(**options))
+    assert reason in str(error.value)

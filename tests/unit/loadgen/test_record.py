@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow.parquet as pq
-import pytest
 
-from streambox.errors import RunFailed
-from streambox.loadgen.record import OK, TIMEOUT, UNSENT, WRONG, Outcomes, Recorder
+from streambox.batcher import FlushReason
+from streambox.loadgen.record import INTERRUPTED, OK, REASONS, UNSENT, WRONG, Outcomes, Recorder
 
 
 def recorder(count: int = 4) -> Recorder:
@@ -21,10 +20,10 @@ def test_a_request_that_was_never_sent_is_unsent():
     assert not outcomes.completed.any()
 
 
-def test_a_request_that_was_sent_and_never_answered_is_a_time_out():
+def test_a_request_that_was_sent_and_has_no_end_yet_is_interrupted():
     record = recorder(2)
     record.on_sent(0, 10)
-    assert record.outcomes.errors() == {UNSENT: 1, TIMEOUT: 1}
+    assert record.outcomes.errors() == {UNSENT: 1, INTERRUPTED: 1}
 
 
 def test_response_time_counts_from_the_intended_instant_and_lag_up_to_the_sending():
@@ -48,12 +47,16 @@ def test_ends_are_counted_by_kind():
     assert record.sent == record.completed == record.ended == 5
 
 
-def test_more_kinds_than_fit_share_the_last_and_none_is_lost():
+def test_more_kinds_than_fit_share_the_last_and_none_is_lost(tmp_path):
     record = recorder(400)
     for index in range(400):
         record.on_end(index, f"http_500:code_{index}")
     assert len(record.outcomes.kinds) == 255
     assert sum(record.outcomes.errors().values()) == 400
+    record.outcomes.to_parquet(tmp_path / "outcomes.parquet")
+    written = pq.read_table(tmp_path / "outcomes.parquet")["kind"].to_pylist()
+    assert written[:200] == [f"http_500:code_{index}" for index in range(200)]
+    assert written[-1] == "other"
 
 
 def test_a_closed_loop_adds_entries_as_it_goes():
@@ -65,7 +68,7 @@ def test_a_closed_loop_adds_entries_as_it_goes():
     assert len(outcomes) == 3000
     assert outcomes.intended_ns.tolist() == [number * 10 for number in range(3000)]
     assert (outcomes.lag_ns == 1).all()
-    assert outcomes.errors() == {TIMEOUT: 3000}
+    assert outcomes.errors() == {INTERRUPTED: 3000}
 
 
 def test_the_first_entries_are_a_view_with_the_same_kinds():
@@ -78,11 +81,23 @@ def test_the_first_entries_are_a_view_with_the_same_kinds():
 
 def test_what_the_batch_did_is_kept():
     record = recorder()
-    record.on_batch(2, 77, 8, 1_500_000, 300_000)
+    record.on_batch(2, 77, 8, 1_500_000, 300_000, "timewindow")
     outcomes = record.outcomes
     entry = (outcomes.batch_id[2], outcomes.batch_size[2], outcomes.wait_ns[2], outcomes.service_ns[2])
     assert entry == (77, 8, 1_500_000, 300_000)
     assert outcomes.batch_size[0] == 0
+    assert [REASONS[code] for code in outcomes.reason] == ["", "", "timewindow", ""]
+
+
+def test_every_reason_of_a_batcher_has_a_code_of_its_own_and_any_others_share_one(tmp_path):
+    reasons = [*FlushReason, "because"]
+    record = recorder(len(reasons) + 1)
+    for index, reason in enumerate(reasons):
+        record.on_batch(index, index, 1, 0, 0, str(reason))
+    assert len(set(record.outcomes.reason.tolist())) == len(reasons) + 1
+    record.outcomes.to_parquet(tmp_path / "outcomes.parquet")
+    read = pq.read_table(tmp_path / "outcomes.parquet")["reason"].to_pylist()
+    assert read == [*map(str, FlushReason), "other", ""]
 
 
 def test_the_parquet_file_has_one_row_per_request_and_kinds_by_name(tmp_path):
@@ -154,27 +169,3 @@ def test_waits_of_ids_that_are_no_running_numbers_are_left_as_they_are():
         record.on_batch(index, batch_id, 1, 500, 1)
     record.outcomes.apportion_waits()
     assert record.outcomes.wait_ns.tolist() == [500, 500]
-
-
-def test_a_kind_that_is_renamed_to_one_there_is_joins_it():
-    record = Recorder(np.arange(4, dtype=np.int64))
-    for index, kind in enumerate((OK, TIMEOUT, WRONG, WRONG)):
-        record.on_end(index, kind)
-    record.outcomes.rename(TIMEOUT, WRONG)
-    record.outcomes.rename("unheard of", WRONG)
-    assert record.outcomes.errors() == {WRONG: 3}
-
-
-def test_no_room_for_more_changes_nothing(monkeypatch):
-    record = Recorder(np.empty(0, np.int64))
-    for number in range(1024):
-        record.add(number)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device", "/out")
-
-    monkeypatch.setattr(np, "append", full)
-    with pytest.raises(RunFailed, match="/out: no room for more outcomes: No space left on device"):
-        record.add(1024)
-    assert (record.added, len(record.outcomes)) == (1024, 1024)
-    assert record.outcomes.intended_ns.tolist() == list(range(1024))

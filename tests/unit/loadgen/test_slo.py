@@ -7,7 +7,7 @@ import pytest
 
 from streambox.errors import UsageError
 from streambox.loadgen.record import OK, Recorder
-from streambox.loadgen.slo import parse_objective
+from streambox.loadgen.slo import good, parse_objective
 from streambox.workload.schedule import Lane
 
 MS = 1_000_000
@@ -87,6 +87,19 @@ def test_missed_are_the_slow_and_the_failed():
     outcomes = played([10, 60, 10], failed={2})
     assert parse_objective("p99<50ms").missed(outcomes, LANES).tolist() == [False, True, True]
     assert parse_objective("ok>99%").missed(outcomes, LANES).tolist() == [False, False, True]
+
+
+def test_good_are_the_right_answers_within_every_time_that_concerns_them():
+    outcomes = played([10, 60, 10, 60, 200, 30], failed={2}, lane=np.array([0, 0, 0, 1, 1, 1], np.uint8))
+
+    def good_ones(*texts):
+        return good(outcomes, [parse_objective(text) for text in texts], LANES).tolist()
+
+    assert good_ones() == [True, True, False, True, True, True]
+    assert good_ones("p99<50ms") == [True, False, False, False, False, True]
+    assert good_ones("tenant=acme:p99<50ms") == [True, False, False, True, True, True]
+    assert good_ones("max<100ms") == [True, True, False, True, False, True]
+    assert good_ones("mean<5ms", "ok>1%", "throughput>5/s") == good_ones()
 
 
 BAD = [

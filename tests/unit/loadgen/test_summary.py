@@ -25,6 +25,7 @@ DOCUMENTED = {
         "first_byte_ms",
         "objectives",
         "excluded",
+        "split_ms",
     ),  # ours: docs/load-generator.md
 }
 

@@ -131,3 +131,12 @@ def test_a_file_whose_instants_are_no_numbers_is_refused(tmp_path):
         pq.write_table(changed.replace_schema_metadata(table.schema.metadata), path)
         with pytest.raises(UsageError, match=r"schedule\.parquet"):
             Schedule.from_parquet(path)
+
+
+def test_the_busiest_second_is_found_wherever_the_parts_that_are_read_end(monkeypatch):
+    instants_ns = [0, 10**9, 10**9 + 5, 2 * 10**9 - 1, 10**15, 10**15 + 1]
+    whole = schedule(intended_ns=np.array(instants_ns, np.int64))
+    for at_once in range(1, 8):
+        monkeypatch.setattr("streambox.workload.schedule._ROWS_AT_ONCE", at_once)
+        assert whole.busiest_second == 3
+    assert schedule(intended_ns=np.empty(0, np.int64)).busiest_second == 0

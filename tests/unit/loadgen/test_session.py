@@ -1,0 +1,76 @@
+"""From outcomes to figures: what is left out of them, and how the run ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streambox.errors import RunFailed
+from streambox.loadgen.record import OK, Recorder
+from streambox.loadgen.session import check_finished, finish
+from streambox.loadgen.slo import parse_objective
+from streambox.loadgen.spool import RunState
+from streambox.loadgen.summary import OPEN_LOOP
+from streambox.workload.schedule import Lane, Schedule
+
+SECOND = 1_000_000_000
+MS = 1_000_000
+LANES = (Lane("digits", "acme"), Lane("digits", "zoo"))
+
+
+def finished(response_ms, *objectives: str, lane=0, warm_up_ns: int = 0, cool_down_ns: int = 0):
+    """A run of 10 s, requests evenly spaced, all answered right after *response_ms*."""
+    count = len(response_ms)
+    intended_ns = np.arange(count, dtype=np.int64) * (10 * SECOND // count)
+    lanes = np.broadcast_to(np.asarray(lane, np.uint8), count).copy()
+    schedule = Schedule(intended_ns, np.zeros(count, np.int32), lanes, LANES, {})
+    recorder = Recorder(intended_ns, lanes)
+    for index, ms in enumerate(response_ms):
+        at_ns = int(intended_ns[index])
+        recorder.on_sent(index, at_ns)
+        recorder.on_response(index, at_ns + 1, at_ns + round(ms * MS), 200)
+        recorder.on_end(index, OK)
+    state = RunState(OPEN_LOOP, 1, 10 * SECOND, warm_up_ns, cool_down_ns)
+    return finish(schedule, recorder.outcomes, state, [parse_objective(text) for text in objectives])
+
+
+def test_the_window_says_what_the_figures_are_about():
+    summary = finished([5] * 100, warm_up_ns=2 * SECOND, cool_down_ns=SECOND).summary
+    assert (summary["window_s"], summary["offered"], summary["excluded"]) == ([2, 9], 70, 30)
+    assert finished([5] * 100).summary["window_s"] == [0, 10]
+
+
+def test_goodput_counts_what_was_right_and_in_time():
+    slow = [5] * 80 + [500] * 20
+    assert finished(slow).summary["goodput_per_s"] == pytest.approx(10, rel=0.05)
+    assert finished(slow, "p99<50ms").summary["goodput_per_s"] == pytest.approx(8, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("objective", "missed"),
+    [
+        ("tenant=acme:p99<50ms", False),
+        ("tenant=zoo:p99<50ms", True),
+        ("p99<50ms", True),
+        ("tenant=zoo:throughput>4/s", False),
+        ("tenant=zoo:throughput>6/s", True),
+        ("tenant=nobody:ok>1%", True),
+    ],
+)
+def test_a_tenants_objective_decides_the_run_by_its_own_requests(objective, missed):
+    """Half of the requests are each tenant's; zoo's are slow."""
+    summary = finished([5, 90] * 50, objective, lane=[0, 1] * 50).summary
+    assert [one["holds"] for one in summary["objectives"]] == [not missed]
+    if not missed:
+        check_finished(summary, allow_invalid=False)
+        return
+    with pytest.raises(RunFailed, match="objectives missed"):
+        check_finished(summary, allow_invalid=False)
+    with pytest.raises(RunFailed, match="objectives missed"):  # of which --allow-invalid says nothing
+        check_finished(summary, allow_invalid=True)
+
+
+def test_an_objective_looks_only_at_the_measured_part():
+    slow_start = [500] * 20 + [5] * 80
+    assert not finished(slow_start, "max<50ms").summary["objectives"][0]["holds"]
+    assert finished(slow_start, "max<50ms", warm_up_ns=2 * SECOND).summary["objectives"][0]["holds"]

@@ -1,0 +1,43 @@
+"""The address that a server listens on, and how it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+import structlog
+
+from streambox.config import parse_config
+from streambox.errors import RunFailed
+from streambox.server.run import Server, bind
+from streambox.serving import Serving
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "a\0b"])
+def test_what_is_no_host_name_is_refused_in_one_line(host):
+    with pytest.raises(RunFailed, match=r"^cannot listen on '.*: name an address of this machine$"):
+        bind(host, 0)
+
+
+def test_a_port_that_is_taken_is_named_with_its_address():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(RunFailed, match=rf"127\.0\.0\.1:{port}: .*: choose another --port"):
+            bind("127.0.0.1", port)
+
+
+def test_the_address_is_told_as_a_url_whatever_its_family():
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+
+    async def listening() -> int:
+        config = parse_config("batcher: {host: '::1', port: 0}\nmodels: {}")
+        async with Serving(config) as serving, Server(serving) as server:
+            return server.port
+
+    with structlog.testing.capture_logs() as logs:
+        port = asyncio.run(listening())
+    url = urlsplit(next(entry["url"] for entry in logs if entry["event"] == "listening"))
+    assert (url.hostname, url.port) == ("::1", port)
