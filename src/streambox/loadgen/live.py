@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PLAIN_EVERY_S: Final = 5.0
+_UNWRITABLE: Final = (OSError, SystemExit)  # the latter is what rich makes of a closed pipe
 
 
 class LaneProgress(msgspec.Struct, frozen=True):
@@ -73,6 +75,28 @@ def make_live_view(console: Console, *, quiet: bool = False) -> LiveView:
     if console.is_terminal and not console.is_dumb_terminal:
         return TerminalView(console)
     return PlainView(console)
+
+
+def unfailing(view: LiveView) -> LiveView:
+    """*view*, but that what cannot be shown any more, as on a terminal that has gone, ends no run."""
+    return view if isinstance(view, SilentView) else _UnfailingView(view)
+
+
+class _UnfailingView:
+    def __init__(self, view: LiveView) -> None:
+        self._view = view
+
+    def start(self, total: int, duration_s: float) -> None:
+        with contextlib.suppress(*_UNWRITABLE):
+            self._view.start(total, duration_s)
+
+    def update(self, progress: Progress) -> None:
+        with contextlib.suppress(*_UNWRITABLE):
+            self._view.update(progress)
+
+    def stop(self) -> None:
+        with contextlib.suppress(*_UNWRITABLE):
+            self._view.stop()
 
 
 class SilentView:
