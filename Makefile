@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test test-browser check bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the commands
@@ -25,6 +25,9 @@ demo: $(BIN)/.runtime ## Serve the digits model, replay 30 s of bursty load agai
 
 test: $(BIN)/.dev ## Run all tests
 	$(BIN)/python -m pytest
+
+test-browser: $(BIN)/.dev ## Show the pages in headless Chromium, where there is one, and check them
+	$(BIN)/python -m pytest -m browser -rs tests/browser
 
 check: $(BIN)/.dev ## Lint and type-check
 	$(BIN)/ruff check .

@@ -127,6 +127,12 @@ def ask(side: Side, body: str = NULL_BODY) -> tuple[int, Any]:
         connection.close()
 
 
+def nginx_requests(side: Side) -> int:
+    """How many requests nginx has taken since its start, this question among them."""
+    _, page = _fetch(side, "/status")
+    return int(re.search(rb"(\d+)\s*Reading", page)[1])
+
+
 def get(side: Side, path: str) -> tuple[int, Any]:
     """Status and decoded reply of a GET."""
     status, content = _fetch(side, path)
@@ -285,7 +291,7 @@ def nginx(reply: str) -> Side | None:
         "events { worker_connections 4096; }"
         f"http {{ access_log off; keepalive_requests 1000000000; {paths}"
         f"server {{ listen 127.0.0.1:{port} backlog=4096; default_type application/json;"
-        f" location / {{ return 200 '{reply}'; }} }} }}"
+        f" location / {{ return 200 '{reply}'; }} location = /status {{ stub_status; }} }} }}"
     )
     command = [binary, "-c", str(config), "-e", f"{folder}/error.log"]
     return Side("nginx, static", command, port, "/", scratch=folder)

@@ -19,16 +19,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import coordinated_omission
 import null_bench
 import open_loop
 import real_model
+import rivals
 from harness import HERE, end_on_sigterm, ending, machine, nginx_binary
 from rich.console import Console
 from rich.table import Table
 
 from streambox.errors import StreamBoxError
 
-PARTS = ("null", "open_loop", "real_model", "loadgen")
+PARTS = ("null", "open_loop", "real_model", "loadgen", "rivals", "omission")
 QUIET_LOAD = 0.5
 
 
@@ -92,6 +94,14 @@ def measure(args: argparse.Namespace, console: Console) -> None:
         save(args.out, results)
     if "loadgen" in args.parts:
         results["loadgen"] = loadgen(args.rounds, args.seconds, console)
+        save(args.out, results)
+    if "rivals" in args.parts:
+        results["rivals"] = rivals.measure(args.rounds, args.seconds, console)
+        console.print(*rivals.tables(results["rivals"]))
+        save(args.out, results)
+    if "omission" in args.parts:
+        results["omission"] = coordinated_omission.measure(console)
+        console.print(coordinated_omission.table(results["omission"]))
         save(args.out, results)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
@@ -47,14 +48,42 @@ def streambox() -> None:
 def main() -> None:
     """Run the command line; every expected error is one line and an exit code: 2 usage, 1 failed."""
     try:
-        streambox(prog_name="streambox")
+        sys.exit(streambox(prog_name="streambox", standalone_mode=False) or 0)
     except StreamBoxError as error:
-        click.echo(f"streambox: {error}", err=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-    except BrokenPipeError:
-        # The reader of our output has gone; Python would complain once more at exit.
+        _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _fail(_one_line(error), error.exit_code)
+    except click.Abort:
+        _fail("stopped", 1)
+    except OSError as error:
+        _fail(f"{error.filename or 'standard output'}: {error.strerror or error}", 1)
+
+
+def _one_line(error: click.ClickException) -> str:
+    """What click would say on four lines, and where to read on."""
+    message = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    return f"{message} ({context.command_path} --help)" if context is not None else message
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    with contextlib.suppress(OSError):  # nobody can be told; the exit code still says which it was
+        click.echo(f"streambox: {message}", err=True)
+    _let_go_of_stdout()
+    sys.exit(code)
+
+
+def _let_go_of_stdout() -> None:
+    """Where it cannot be written any more, Python would complain once more at exit."""
+    if sys.stdout is None:  # it was closed from the beginning
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import re
+from functools import cache
 from html import escape
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -45,7 +50,8 @@ class Chart(msgspec.Struct, frozen=True):
     One picture. ``traces`` and ``layout`` are plotly's; a colour may name a CSS variable, ``--main``.
 
     ``title``, ``caption`` and ``axes`` (x, y) are plain text, ``after`` is HTML to follow.
-    Names of traces are markup to plotly: escape them.
+    Names of traces are markup to plotly: escape them. ``words`` says what the picture shows to
+    who cannot see it.
     """
 
     name: str
@@ -56,11 +62,16 @@ class Chart(msgspec.Struct, frozen=True):
     layout: dict[str, Any] = {}
     after: str = ""
     height: int = 300
+    words: str = ""
 
     def section(self) -> str:
-        head = f"<h2>{escape(self.title)}</h2><p>{escape(self.caption)}</p>"
-        box = f'<div class="chart" id="chart-{self.name}" style="height:{self.height}px"></div>'
-        return f"<section>{head}{box}{self.after}</section>"
+        head = f'<h2 id="{self.name}">{escape(self.title)}</h2><p>{escape(_unbroken(self.caption))}</p>'
+        label = escape(f"{self.title}. {self.words or self.caption}")
+        box = (
+            f'<div class="chart" id="chart-{self.name}" role="img" aria-label="{label}" '
+            f'style="height:{self.height}px"></div>'
+        )
+        return f'<section aria-labelledby="{self.name}">{head}{box}{self.after}</section>'
 
     def as_json(self) -> dict[str, Any]:
         axes = zip(("xaxis", "yaxis"), self.axes, strict=True)
@@ -70,11 +81,16 @@ class Chart(msgspec.Struct, frozen=True):
         return {"id": f"chart-{self.name}", "data": self.traces, "layout": layout}
 
 
+def _unbroken(text: str) -> str:
+    """A figure and its unit stay on one line."""
+    return re.sub(r"(?<=\d) (?=%|[mµ]?s\b)", "\u00a0", text)
+
+
 def line(
     name: str, x: Sequence[float], y: Sequence[float | None], color: str, **style: Any
 ) -> dict[str, Any]:
     """
-    A line named *name*; *style*: ``width``, ``fill`` (a colour down to 0), ``shape``, ``hover``.
+    A line named *name*; *style*: ``width``, ``dash``, ``fill`` (a colour down to 0), ``shape``, ``hover``.
 
     A value between two gaps would not show as a line, so it gets a marker.
     """
@@ -87,7 +103,12 @@ def line(
         "name": name,
         "x": x,
         "y": y,
-        "line": {"color": color, "width": style.get("width", 2), "shape": style.get("shape", "linear")},
+        "line": {
+            "color": color,
+            "width": style.get("width", 2),
+            "dash": style.get("dash", "solid"),
+            "shape": style.get("shape", "linear"),
+        },
         "hovertemplate": style.get("hover", "%{y:,.4~g}"),
     }
     if "fill" in style:
@@ -96,7 +117,10 @@ def line(
 
 
 def bar(name: str, x: Sequence[Any], y: Sequence[Any], color: str, hover: str, **more: Any) -> dict[str, Any]:
-    marker = {"color": color, "line": {"width": 0}}
+    """Bars; *more* is plotly's, but for ``pattern``: what tells them apart without their colour."""
+    marker: dict[str, Any] = {"color": color, "line": {"width": 0}}
+    if pattern := more.pop("pattern", ""):
+        marker["pattern"] = {"shape": pattern, "bgcolor": color, "fgcolor": "--page", "size": 6}
     return {"type": "bar", "name": name, "x": x, "y": y, "marker": marker, "hovertemplate": hover, **more}
 
 
@@ -112,24 +136,41 @@ def cards(figures: Mapping[str, str]) -> str:
     return f'<dl class="cards">{items}</dl>'
 
 
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: Sequence[int] = ()) -> str:
+    """
+    An HTML table; the first cell of a row names it. Wider than the page, it scrolls by itself.
+
+    *head* and *rows* are HTML, already escaped; columns numbered in *texts* hold words, not figures.
+    """
+    marks = [' class="text"' if column in texts else "" for column in range(len(head))]
+    heads = "".join(f'<th scope="col"{mark}>{cell}</th>' for mark, cell in zip(marks, head, strict=True))
+    lines = []
+    for first, *rest in rows:
+        cells = "".join(f"<td{mark}>{cell}</td>" for mark, cell in zip(marks[1:], rest, strict=True))
+        lines.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
+    body = f"<thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody>"
+    return f'<div class="scroll" tabindex="0"><table>{body}</table></div>'
+
+
 def page(title: str, body: Iterable[str], charts: Sequence[Chart]) -> str:
     """
     A page that needs nothing but itself: plotly.js is inside, and its policy forbids any request.
 
-    *body* is HTML, already escaped. Charts without traces are left out.
+    *body* is HTML, already escaped. Charts without traces are left out. With charts a page
+    has about 2 MB: plotly.js, packed, and what they show.
     """
-    from plotly.offline import get_plotlyjs
-
     drawn = [chart.as_json() for chart in charts if chart.traces]
     # No "<" survives, so nothing in the JSON can end its element.
     figures = json.dumps(drawn, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    script = f"<script>{get_plotlyjs()}</script><script>{_SCRIPT}</script>" if drawn else ""
+    library = f'<script type="text/plain" id="plotly">{_packed_plotly()}</script>' if drawn else ""
+    script = f"{library}<script>{_asset('page.js')}</script>" if drawn else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>{''.join(body)}</main>"
+        f"<title>{escape(title)}</title><style>{_asset('page.css')}</style></head><body>"
+        f"<main>{''.join(body)}</main>"
         f'<script type="application/json" id="charts">{figures}</script>{script}</body></html>\n'
     )
 
@@ -138,82 +179,15 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 )
 
-_STYLE: Final = """
-:root{--page:#fff;--soft:#f6f7f9;--text:#17202b;--quiet:#5b6877;--rule:#e4e8ed;
---main:#2f6fde;--main-fill:#2f6fde1f;--faint:#9aa6b4;--faint-fill:#9aa6b433;
---low:#93b8f5;--middle:#3d7be4;--high:#123c88;
---lag:#e3a32f;--wait:#3d7be4;--service:#2a9d8f;--rest:#b6bfca;
---valid:#1c8a57;--partial:#b7791f;--invalid:#b7791f;--failed:#c43d37;--empty:#5b6877;
---error-0:#c43d37;--error-1:#e58a5c;--error-2:#8a3d74;--error-3:#d9a83f;--error-4:#6f7c8b;
---series-0:#2f6fde;--series-1:#d9672b;--series-2:#2a9d8f;--series-3:#8e44ad;--series-4:#b7791f;
---series-5:#c43d6b;--series-6:#5b6877;--series-7:#6a8f1f}
-@media (prefers-color-scheme:dark){:root{--page:#12161c;--soft:#1a2028;--text:#e6eaf0;--quiet:#97a3b2;
---rule:#2a323d;--main:#6aa0f8;--main-fill:#6aa0f82b;--faint:#6f7c8b;--faint-fill:#6f7c8b40;
---low:#3c66a8;--middle:#6aa0f8;--high:#cfe0ff;--lag:#e8b450;--wait:#5b93f0;--service:#3fb8a8;--rest:#5d6875;
---valid:#46c489;--partial:#e0ab4f;--invalid:#e0ab4f;--failed:#f0706a;--empty:#97a3b2;
---error-0:#f0706a;--error-1:#e9a27c;--error-2:#c07bab;--error-3:#e3bf6a;--error-4:#8b97a5;
---series-0:#6aa0f8;--series-1:#f0935f;--series-2:#3fb8a8;--series-3:#c08be0;--series-4:#e0ab4f;
---series-5:#ee7fa5;--series-6:#97a3b2;--series-7:#a3c95a}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--text);font:16px/1.5 system-ui,sans-serif;
--webkit-text-size-adjust:100%}
-main{max-width:1040px;margin:0 auto;padding:48px 24px 72px}
-h1{font-size:30px;line-height:1.2;font-weight:650;letter-spacing:-.01em;margin:0;overflow-wrap:anywhere}
-h2{font-size:18px;font-weight:600;margin:0}
-header .kind{margin:0 0 8px;font-size:14px}
-header p,section>p,.note{color:var(--quiet);margin:4px 0 0;overflow-wrap:anywhere}
-section>p,.note{font-size:14px}
-section{margin-top:52px;min-width:0}
-.chart{margin-top:8px;width:100%}
-.verdict{border-left:4px solid var(--level);padding-left:18px}
-.verdict h1{color:var(--level)}
-.verdict ul{margin:10px 0 0;padding:0;list-style:none}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));margin:32px 0 0;
-border:1px solid var(--rule);border-radius:10px;overflow:hidden}
-.cards div{box-shadow:0 0 0 .5px var(--rule);padding:14px 18px}
-.cards dt{color:var(--quiet);font-size:13px;line-height:1.35}
-.cards dd{margin:2px 0 0;font-size:22px;font-weight:600;font-variant-numeric:tabular-nums}
-.facts{display:flex;flex-wrap:wrap;gap:4px 24px;margin:24px 0 0;font-size:14px}
-.facts div{display:flex;gap:8px;min-width:0}.facts dt{color:var(--quiet)}
-.facts dd{margin:0;overflow-wrap:anywhere;min-width:0}
-.scroll{overflow-x:auto;margin-top:12px}
-table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums;width:100%}
-th,td{padding:7px 0 7px 20px;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}
-th:first-child,td:first-child{text-align:left;padding-left:0}th{color:var(--quiet);font-weight:500}
-@media (max-width:600px){main{padding:28px 16px 48px}h1{font-size:24px}section{margin-top:40px}
-.cards{grid-template-columns:1fr 1fr}.cards div{padding:10px 14px}.cards dd{font-size:18px}
-table{font-size:13px}th,td{padding-left:8px}}
-"""
 
-_SCRIPT: Final = """
-(() => {
-const charts = JSON.parse(document.getElementById("charts").textContent);
-const touch = matchMedia("(pointer: coarse)").matches;
-let style;
-const paint = (value, key) => {
-  if (Array.isArray(value)) return typeof value[0] === "object" ? value.map(v => paint(v, key)) : value;
-  if (value && typeof value === "object")
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, paint(v, k)]));
-  return /color$/i.test(key) && /^--/.test(value) ? style.getPropertyValue(value).trim() : value;
-};
-const axis = (own, grid) => ({automargin: true, zeroline: false, showgrid: grid, gridcolor: "--rule",
-  linecolor: "--rule", tickcolor: "--rule", fixedrange: touch, rangemode: "tozero", ...own,
-  title: {font: {size: 12, color: "--quiet"}, standoff: 10, ...own.title}});
-const draw = () => {
-  style = getComputedStyle(document.documentElement);
-  for (const {id, data, layout} of charts) {
-    const whole = {hovermode: "x unified", dragmode: touch ? false : "zoom", bargap: 0.15,
-      margin: {l: 56, r: 12, t: layout.showlegend === false ? 12 : 34, b: 8},
-      paper_bgcolor: "--page", plot_bgcolor: "--page",
-      font: {family: "system-ui, sans-serif", size: 12, color: "--quiet"},
-      hoverlabel: {bgcolor: "--soft", bordercolor: "--rule", font: {color: "--text", size: 12}},
-      ...layout, legend: {orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom",
-        traceorder: "normal", font: {color: "--text"}},
-      xaxis: axis(layout.xaxis, false), yaxis: axis(layout.yaxis, true)};
-    Plotly.react(id, paint(data), paint(whole), {responsive: true, displayModeBar: false});
-  }
-};
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-draw();
-})();
-"""
+@cache
+def _asset(name: str) -> str:
+    return files("streambox").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _packed_plotly() -> str:
+    """plotly.js, which has 5 MB, in 2 MB that a browser unpacks in a moment."""
+    from plotly.offline import get_plotlyjs
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import uuid
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,20 +15,11 @@ from rich.console import Console
 
 from streambox import demo
 from streambox.errors import RunFailed
-from streambox.loadgen import session
+from streambox.loadgen import messages
 from streambox.loadgen.answer_key import NumbersKey
 from streambox.loadgen.payload import make_payloads
 from streambox.workload.schedule import Schedule
-
-
-def marked(marker: str) -> set[str]:
-    """The living processes whose environment holds *marker*: a process and all its descendants."""
-    found = set()
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):  # it has just ended
-            if marker.encode() in environment.read_bytes():
-                found.add(environment.parent.name)
-    return found
+from support import marked
 
 
 def test_the_demo_serves_loads_checks_and_leaves_its_report(tmp_path):
@@ -70,7 +59,7 @@ def test_a_server_whose_answers_are_somebody_elses_fails_the_demo(tmp_path, monk
         payloads.key = NumbersKey("reference", expected=others)
         return payloads
 
-    monkeypatch.setattr(session, "make_payloads", crossed)
+    monkeypatch.setattr(messages, "make_payloads", crossed)
     options = demo.DemoOptions(duration_ns=1, multiple=0.1, out=tmp_path, quiet=True)
     summary = demo.run_demo(options, Console(quiet=True))
     assert summary["wrong"] > 0.9 * summary["offered"] > 0

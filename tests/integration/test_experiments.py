@@ -12,9 +12,8 @@ import uuid
 
 import pyarrow.parquet as pq
 import pytest
-from test_demo import marked
 
-from support import PATIENCE_S
+from support import PATIENCE_S, marked
 from tiny_server import Asked, TinyServer, http, reply, right
 
 SHORT = ("--duration", "300ms", "--arrivals", "constant", "--allow-invalid")

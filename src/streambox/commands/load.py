@@ -146,12 +146,11 @@ def load(
         run_repeats(run_once, repeats, workload.seed, out, as_json=as_json, allow_invalid=allow_invalid)
         return
     finished = run_once(workload.seed, out)
-    if as_json:
-        click.echo(summary_json(finished.summary), nl=False)
-    else:
-        Console().print(summary_table(finished.summary))
-    if out is not None:
-        write_run(out, finished)
+    try:
+        if out is not None:
+            write_run(out, finished)
+    finally:  # each without the other, where a disk is full
+        _show(finished.summary, as_json=as_json)
     check_finished(finished.summary, allow_invalid=allow_invalid)
 
 
@@ -189,8 +188,17 @@ def recover(folder: Path) -> None:
     What was in flight then counts as interrupted; what was not yet due does not count.
     """
     finished = finish(*read_remains(folder))
-    Console().print(summary_table(finished.summary))
-    write_run(folder, finished)
+    try:
+        write_run(folder, finished)
+    finally:
+        _show(finished.summary)
+
+
+def _show(summary: dict[str, Any], *, as_json: bool = False) -> None:
+    if as_json:
+        click.echo(summary_json(summary), nl=False)
+    else:
+        Console().print(summary_table(summary))
 
 
 @load.command("find-max")

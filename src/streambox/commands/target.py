@@ -12,7 +12,7 @@ from streambox.loadgen.bodies import Api
 from streambox.loadgen.payload import Method, PayloadOptions
 from streambox.loadgen.rows import AUTO
 from streambox.loadgen.run import RunOptions
-from streambox.loadgen.target import Target, checked_path, parse_url, read_headers
+from streambox.loadgen.target import Target, checked_host, checked_path, parse_url, read_headers
 from streambox.units import parse_duration
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def sending_options(config: Config, given: dict[str, Any], **more: Any) -> RunOp
         target = parse_url(given["url"], given["path"])
     else:
         port = given["port"] or section.port or config.port
-        target = Target(given["host"] or section.host, port, checked_path(given["path"] or section.path))
+        host = checked_host(given["host"] or section.host)
+        target = Target(host, port, checked_path(given["path"] or section.path))
     if (given.get("api") or "").startswith("oip") and target.path == section.path:
         target = target._replace(path="/")  # the protocol names one for each model
     timeout_ns = given["timeout"] if given["timeout"] is not None else section.timeout

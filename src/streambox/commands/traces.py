@@ -25,7 +25,7 @@ from streambox.commands.trace_options import (
 from streambox.errors import UsageError
 from streambox.loadgen.payload import count_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
-from streambox.workload.fit import MODELS, fit
+from streambox.workload.fit import MODELS, check_models, fit
 from streambox.workload.processes import format_process
 from streambox.workload.schedule import Schedule
 from streambox.workload.source import events_of, kind_of
@@ -78,6 +78,7 @@ def fit_trace(source: str, models: tuple[str, ...] | None, seed: int, out: Path 
     SOURCE is a trace, a pattern file, or a schedule.parquet. All its functions count together.
     The last line is what to give to `streambox load --process`.
     """
+    check_models(models or MODELS)
     with written_whole(out, Path(source)) if out is not None else nullcontext() as part:
         events = (
             _schedule_events(source, given)

@@ -37,6 +37,8 @@ _NS_PER_S: Final = 1_000_000_000
 class BeforeFailed(RunFailed):
     """The command before a run failed: what would be measured now is not what was meant."""
 
+    code = "before_failed"
+
 
 class Ended(NamedTuple):
     """Why runs failed, by folder; and why not all were made, None where they were."""

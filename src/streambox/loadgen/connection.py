@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import httptools
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from streambox.loadgen.sender import Sender
 
 MOST_BODY_BYTES: Final = 64 * 1024 * 1024
+MOST_BODIES_BYTES: Final = 512 * 1024 * 1024  # of all responses that are coming in
 IDLE: Final = -1
+_FRAMED: Final = re.compile(rb"\r\n(?:content-length|transfer-encoding) *:", re.IGNORECASE)
 
 
 class Framing(NamedTuple):
@@ -37,6 +40,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_chunk",
+        "_counted_bytes",
         "_parser",
         "_partial",
         "_sender",
@@ -49,9 +53,10 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, sender: Sender, connected: socket.socket | None) -> None:
         self._sender = sender
         self._socket = connected
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._body: bytes | bytearray = b""
-        self._chunk = b""  # what the parser is at work on, where a response began with it
+        self._counted_bytes = 0  # of the body, in what all connections hold
+        self._chunk = b""  # what the response that is coming in began with
         self._partial = False
         self.index = IDLE
         self.first_byte_ns = 0  # of the response that is coming in, by the monotonic clock
@@ -61,7 +66,15 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._drop_body()
+        self._parser = None  # it refers to us: nobody would find the two while the collector rests
         self._sender.on_lost(self)
+
+    def eof_received(self) -> None:
+        """The end of the connection is that of a response whose head tells no other."""
+        if self._partial and self.index != IDLE and _ends_with_connection(self._chunk):
+            self._chunk = b""  # nothing to be learned: the next one may be longer
+            self.on_message_complete()
 
     def send(self, index: int, request: bytes) -> None:
         self.index = index
@@ -97,8 +110,8 @@ class ClientConnection(asyncio.Protocol):
         self._parse(data)
 
     def _parse(self, data: bytes) -> None:
-        whole, self._partial = not self._partial, True
-        self._chunk = data if whole else b""
+        if not self._partial:
+            self._partial, self._chunk = True, data
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -111,18 +124,34 @@ class ClientConnection(asyncio.Protocol):
         if type(self._body) is bytes:
             self._body = bytearray(self._body)
         self._body += body
-        if len(self._body) > MOST_BODY_BYTES:
-            self._sender.on_garbage(self)
+        sender = self._sender
+        sender.incoming_bytes += len(body)
+        self._counted_bytes += len(body)
+        if len(self._body) > MOST_BODY_BYTES or sender.incoming_bytes > MOST_BODIES_BYTES:
+            self._drop_body()
+            sender.on_garbage(self)
+
+    def _drop_body(self) -> None:
+        self._sender.incoming_bytes -= self._counted_bytes
+        self._counted_bytes, self._body = 0, b""
 
     def on_message_complete(self) -> None:
         parser, body = self._parser, bytes(self._body)
+        self._drop_body()
         self._partial = False
         status, keep_alive = parser.get_status_code(), parser.should_keep_alive()
         if status < 200:
             self._partial = True  # `100 Continue` and the like: the answer is yet to come
+            self._chunk = b""
             return
         chunk, self._chunk = self._chunk, b""
         end = chunk.find(b"\r\n\r\n") + 4
         if end > 3 and chunk[end:] == body:  # neither chunked nor in several reads
             self._sender.learn(chunk[:end], Framing(status, len(body), keep_alive))
         self._sender.on_response(self, status, body, keep_alive, time.monotonic_ns())
+
+
+def _ends_with_connection(chunk: bytes) -> bool:
+    """Whether the response that begins with *chunk* has a body that lasts until the connection is closed."""
+    head, separator, _ = chunk.partition(b"\r\n\r\n")
+    return bool(separator) and not _FRAMED.search(head)

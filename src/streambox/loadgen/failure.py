@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 
 
@@ -20,3 +21,12 @@ def reason(error: BaseException | None) -> str:
         # asyncio puts the address in place of the reason; a name that is not found has no errno.
         return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
     return " ".join(str(error).split()) or type(error).__name__ if error else "no connection"
+
+
+def advice(error: BaseException | None) -> str:
+    """What to look at first, to stand behind the reason."""
+    if isinstance(error, socket.gaierror):
+        return ": is the name right?"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ""  # the reason has it
+    return ": does it speak TLS?" if isinstance(error, ssl.SSLError) else ": is the server running?"

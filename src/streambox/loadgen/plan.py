@@ -74,6 +74,7 @@ def draw_schedule(
 
     Raises UsageError for options or files that make no workload.
     """
+    options.lane_rule.check()
     random = np.random.default_rng(options.seed)
     events, recipe = draw_events(options, random, progress)
     if not len(events):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from streambox.loadgen.gauge import Gauge
-from streambox.loadgen.live import Progress
+from streambox.loadgen.live import LaneProgress, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -49,7 +49,9 @@ class Meter:
         self._responses.add_all(responses)
         self._lags.add_all(lags)
 
-    def progress(self, elapsed_s: float, standings: Collection[Standing]) -> Progress:
+    def progress(
+        self, elapsed_s: float, standings: Collection[Standing], lanes: tuple[LaneProgress, ...] = ()
+    ) -> Progress:
         """*standings*: each worker's latest, whose ``responses`` and ``lags`` have been added."""
         offered, sent, completed, ok, in_flight, rows, replies = (
             sum(getattr(standing, name) for standing in standings)
@@ -58,7 +60,7 @@ class Meter:
         last_s, last_offered, last_completed = self._last
         self._last = (elapsed_s, offered, completed)
         span_s = max(elapsed_s - last_s, 1e-3)
-        p50_ns, p99_ns = self._responses.percentiles(0.5, 0.99)
+        p50_ns, p90_ns, p99_ns = self._responses.percentiles(0.5, 0.9, 0.99)
         (lag_p99_ns,) = self._lags.percentiles(0.99)
         self._turn(elapsed_s)
         return Progress(
@@ -72,9 +74,11 @@ class Meter:
             offered_per_s=(offered - last_offered) / span_s,
             achieved_per_s=(completed - last_completed) / span_s,
             p50_ms=None if p50_ns is None else p50_ns / 1e6,
+            p90_ms=None if p90_ns is None else p90_ns / 1e6,
             p99_ms=None if p99_ns is None else p99_ns / 1e6,
             mean_batch_size=rows / replies if replies else None,
             lag_p99_us=None if lag_p99_ns is None else lag_p99_ns / 1e3,
+            lanes=lanes,
         )
 
     def _turn(self, elapsed_s: float) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.check import Checker, CheckLevel
+from streambox.loadgen.lane_watch import LaneWatch
 from streambox.loadgen.live import SilentView
 from streambox.loadgen.loops import ClosedLoop, OpenLoop, SendingLoop
 from streambox.loadgen.merge import begun
@@ -112,6 +113,9 @@ class Run:
         self._meter = Meter(len(schedule))
         self._stopping = False
         self._end = asyncio.Event()
+        self._lanes: LaneWatch | None = None
+        if len(schedule.lanes) > 1 and share == WHOLE:
+            self._lanes = LaneWatch(self._recorder, schedule, options.timeout_ns, options.give_up_after_ns)
         self._fault: BaseException | None = None
         self.failure: str | None = None
 
@@ -238,7 +242,8 @@ class Run:
             return
         self._meter.add(standing.responses, standing.lags)
         elapsed_s = (time.monotonic_ns() - sender.start_ns) / 1e9
-        self._view.update(self._meter.progress(elapsed_s, [standing]))
+        lanes = self._lanes.look(recorder.dispatched, elapsed_s) if self._lanes is not None else ()
+        self._view.update(self._meter.progress(elapsed_s, [standing], lanes))
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:

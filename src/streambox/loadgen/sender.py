@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streambox.errors import RunFailed
 from streambox.loadgen.connection import IDLE, ClientConnection, Framing
-from streambox.loadgen.failure import reason
+from streambox.loadgen.failure import advice, reason
 from streambox.loadgen.gauge import Gauge
 from streambox.loadgen.record import BAD_RESPONSE, CONNECT_FAILED, INTERRUPTED, RESET, TIMEOUT, UNSENT
 
@@ -27,6 +27,7 @@ _SWEEP_S: Final = 0.005  # so often that one sweep has little to clear: at 30,00
 _CHECKS_AT_ONCE: Final = 16
 _SLACK_NS: Final = 200_000  # checks are put off when the next request is due sooner
 _MOST_UNCHECKED: Final = 8192
+_LARGE_BYTES: Final = 32 * 1024  # a response beyond that is not put by to be checked
 _MOST_HEADS: Final = 256
 _NEVER_NS: Final = 1 << 62
 _RETRY_S: Final = 0.05  # before a caller of a closed loop tries to connect again
@@ -79,6 +80,7 @@ class Sender:
         self._busy = 0
         self._addresses: list[Any] = []
         self.heads: dict[bytes, Framing] = {}
+        self.incoming_bytes = 0  # of responses that are not whole yet
         self.responses = Gauge()
         self.lags = Gauge()
         self.next_due_ns = _NEVER_NS
@@ -93,9 +95,7 @@ class Sender:
         results = await asyncio.gather(*(self._open() for _ in range(count)), return_exceptions=True)
         failure = next((result for result in results if isinstance(result, OSError)), None)
         if not self._connections:
-            raise RunFailed(
-                f"cannot connect to {self._target.url}: {reason(failure)}: is the server running?"
-            )
+            raise RunFailed(f"cannot connect to {self._target.url}: {reason(failure)}{advice(failure)}")
 
     def start(self, start_ns: int) -> None:
         """The run begins: instants count from *start_ns* of the monotonic clock."""
@@ -243,7 +243,7 @@ class Sender:
         self._recorder.on_response(index, connection.first_byte_ns - self.start_ns, now_ns, status)
         if self._watched:
             self.responses.add(now_ns - self._recorder.intended_ns[index])
-        if self._checker.cheap:
+        if self._checker.cheap or len(body) > _LARGE_BYTES:
             self._checker.check(index, status, body)
         else:
             self._put_off(index, status, body)

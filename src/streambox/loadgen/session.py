@@ -11,7 +11,7 @@ import uvloop
 
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.certificate import warning
-from streambox.loadgen.live import make_live_view
+from streambox.loadgen.live import make_live_view, unfailing
 from streambox.loadgen.messages import Cargo
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.record import WRONG
@@ -76,7 +76,7 @@ def run_load(
     state = RunState(mode, seed, duration_ns, options.warm_up_ns, options.cool_down_ns)
     if not closed and (beyond := warning(schedule, options.workers)) is not None:
         console.print(f"warning: {beyond}", style="yellow", highlight=False)
-    view = make_live_view(console, quiet=quiet)
+    view = unfailing(make_live_view(console, quiet=quiet))
     with recording(out, schedule, state, options.workers) as spool:
         schedule = spool.schedule  # what was drawn need not stay in memory
         run: Run | SharedRun

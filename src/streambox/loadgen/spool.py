@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from streambox.errors import UsageError
+from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.columns import ColumnFolder
 from streambox.loadgen.merge import begun
 from streambox.loadgen.record import Outcomes, Recorder, open_kinds
@@ -87,25 +87,47 @@ def recording(out: Path | None, schedule: Schedule, state: RunState, shares: int
     Room for the outcomes of *schedule* in *out*, and the schedule beside them; without *out* in a
     folder of their own that goes when this ends.
 
-    Raises UsageError when *out* cannot be written, or has no room for them.
+    Raises UsageError when it cannot be written, or has no room for them. A run that fails in
+    the middle says where its outcomes lie.
     """
     if out is None:
-        with tempfile.TemporaryDirectory(prefix="streambox-") as scratch:
-            try:
-                spool = Spool.create(Path(scratch), schedule, shares)
-            except OSError as error:
-                raise UsageError(f"{scratch}: cannot be written: {error.strerror or error}") from None
-            yield spool
+        with contextlib.ExitStack() as stack:
+            yield _in_scratch(stack, schedule, shares)
         return
-    folder = out / FOLDER
+    spool = _in_folder(out, schedule, state, shares)
     try:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield spool
+    except RunFailed as error:
+        if not len(begun(spool.outcomes())):
+            discard(out)
+            raise
+        raise RunFailed(
+            f"{error}: make files of what came of the run: streambox load recover {out}"
+        ) from error
+
+
+def _in_scratch(stack: contextlib.ExitStack, schedule: Schedule, shares: int) -> Spool:
+    try:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="streambox-"))
+        return Spool.create(Path(scratch), schedule, shares)
+    except OSError as error:
+        raise UsageError(
+            f"the temporary folder has no room for the outcomes of {len(schedule)} requests: "
+            f"{error.strerror or error}: TMPDIR names another one, --out a folder to keep them in"
+        ) from None
+
+
+def _in_folder(out: Path, schedule: Schedule, state: RunState, shares: int) -> Spool:
+    folder = out / FOLDER
+    discard(out)
+    try:
         schedule.to_parquet(out / SCHEDULE)
         spool = Spool.create(folder, schedule, shares)
         (folder / _STATE).write_bytes(msgspec.json.encode(state))
     except OSError as error:
+        discard(out)
         raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
-    yield spool
+    return spool
 
 
 def discard(out: Path) -> None:
@@ -126,7 +148,7 @@ def recover(out: Path) -> tuple[Schedule, Outcomes, RunState]:
         outcomes = begun(Outcomes.open(ColumnFolder(folder), schedule.lane))
     except FileNotFoundError:
         raise UsageError(f"{out}: no run to recover: a run that ended leaves nothing unfinished") from None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, msgspec.DecodeError) as error:
         raise UsageError(f"{out}: cannot be recovered: {error}") from None
     outcomes.apportion_waits()
     if state.mode != CLOSED_LOOP and len(outcomes) < len(schedule):

@@ -24,6 +24,7 @@ CLOSED_LOOP: Final = "closed-loop"
 FAILED: Final = "failed"
 MOST_LAG_P99_US: Final = 5000.0
 MOST_RATE_ERROR: Final = 0.01
+WAITED: Final = ": the late ones waited for a connection"
 _PERCENTILES: Final = {"p50": 50, "p90": 90, "p99": 99, "p99_9": 99.9}
 
 
@@ -107,9 +108,11 @@ def verdict(outcomes: Outcomes, summary: dict[str, Any]) -> dict[str, Any]:
     """
     reasons = []
     if summary["unsent"]:
-        why = {
-            kind: n for kind, n in summary["errors"].items() if kind == UNSENT or kind.startswith("connect")
-        }
+        why = ", ".join(
+            f"{kind} {n}"
+            for kind, n in summary["errors"].items()
+            if kind == UNSENT or kind.startswith("connect")
+        )
         reasons.append(f"{summary['unsent']} of {summary['offered']} requests were not sent: {why}")
     error = rate_error(outcomes)
     if error > MOST_RATE_ERROR:
@@ -120,8 +123,18 @@ def verdict(outcomes: Outcomes, summary: dict[str, Any]) -> dict[str, Any]:
     if lag_us is not None and lag_us > MOST_LAG_P99_US:
         reasons.append(
             f"the send lag at p99 is {lag_us / 1e3:.1f} ms; at most {MOST_LAG_P99_US / 1e3:g} ms is allowed"
+            + (WAITED if _waited(outcomes) else "")
         )
     return {"status": "generator-limited" if reasons else "valid", "valid": not reasons, "reasons": reasons}
+
+
+def _waited(outcomes: Outcomes) -> bool:
+    """Whether the late requests were late for want of a connection, rather than noticed too late."""
+    sent = outcomes.sent & (outcomes.dispatched_ns >= 0)
+    sent_ns = outcomes.sent_ns[sent]
+    late = sent_ns - outcomes.intended_ns[sent] > MOST_LAG_P99_US * 1000
+    waited = sent_ns - outcomes.dispatched_ns[sent] > MOST_LAG_P99_US * 500
+    return bool(late.any()) and 2 * int((late & waited).sum()) > int(late.sum())
 
 
 def rate_error(outcomes: Outcomes) -> float:

@@ -10,6 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from streambox.loadgen.hints import next_step
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 Level = Literal["valid", "partial", "invalid", "failed", "empty"]
 
 UNKNOWN: Final = "–"
+_MOST_LANES: Final = 20
+_LANE_CELLS: Final = 28
 PERCENTILES: Final = {"p50": "p50", "p90": "p90", "p99": "p99", "p99_9": "p99.9", "max": "max"}
 
 _MARKS: Final[dict[Level, tuple[str, str]]] = {
@@ -36,6 +40,11 @@ class Verdict(msgspec.Struct, frozen=True):
     headline: str
     remarks: tuple[str, ...]
 
+    @property
+    def mark(self) -> str:
+        """One sign that says it without words or colours."""
+        return _MARKS[self.level][0]
+
 
 def read_verdict(summary: Mapping[str, Any]) -> Verdict:
     """
@@ -48,10 +57,6 @@ def read_verdict(summary: Mapping[str, Any]) -> Verdict:
     remarks = [str(reason) for reason in verdict.get("reasons") or ()]
     if "checked" in verdict and summary.get("offered"):
         remarks.append("every response was checked" if verdict["checked"] else "responses were not checked")
-    remarks += [
-        f"objective {one['objective']} {'met' if one['holds'] else 'MISSED'}: {one['found']}"
-        for one in summary.get("objectives") or ()
-    ]
     level, headline = _headline(summary, valid=bool(verdict.get("valid")))
     return Verdict(level, headline, tuple(remark[:1].upper() + remark[1:] for remark in remarks))
 
@@ -86,8 +91,16 @@ def mode_text(summary: Mapping[str, Any]) -> str:
 
 def summary_table(summary: Mapping[str, Any]) -> RenderableType:
     """The contents of summary.json as a compact table for a terminal of 80 columns."""
-    parts = (_verdict_lines(summary), _counts(summary), _durations(summary), _batches(summary))
-    return Group(parts[0], Text(), parts[1], Text(), *parts[2:])
+    blocks: list[RenderableType] = [
+        _verdict_lines(summary),
+        _counts(summary),
+        Group(_durations(summary), _batches(summary)),
+    ]
+    blocks += [table for table in (_objectives(summary), _lanes(summary)) if table.row_count]
+    hint = next_step(summary)
+    if hint is not None:
+        blocks.append(Text(f"→ {hint}"))
+    return Group(blocks[0], *(part for block in blocks[1:] for part in (Text(), block)))
 
 
 def _verdict_lines(summary: Mapping[str, Any]) -> Text:
@@ -144,6 +157,46 @@ def _batches(summary: Mapping[str, Any]) -> Text:
     mean, middle, largest = (number_text(sizes.get(key)) for key in ("mean", "p50", "max"))
     known = f"{mean} on average, {middle} at p50, {largest} at most"
     return Text.assemble(("  batch size  ", "dim"), known if sizes.get("mean") is not None else UNKNOWN)
+
+
+def _objectives(summary: Mapping[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for one in summary.get("objectives") or ():
+        mark, style = ("✓ met", "green") if one["holds"] else ("✗ missed", "bold red")
+        table.add_row(Text(f"  {one['objective']}"), Text(one["found"]), Text(mark, style=style))
+    return table
+
+
+def _lanes(summary: Mapping[str, Any]) -> Table:
+    """A row for each lane, the first of them where there are very many."""
+    lanes = summary.get("lanes") or ()
+    table = Table.grid(padding=(0, 1))
+    if len(lanes) < 2:
+        return table
+    table.add_column(max_width=_LANE_CELLS, overflow="ellipsis")  # the one that gives way
+    for _ in range(6):
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row("  lane", "offered", "ok", "goodput", "p50", "p99", "errors", style="dim")
+    for lane in lanes[:_MOST_LANES]:
+        response = lane.get("response_ms") or {}
+        table.add_row(
+            Text(f"  {lane_text(lane)}"),
+            count_text(lane.get("offered")),
+            share_text(lane.get("ok") or 0, lane.get("offered") or 0),
+            rate_text(lane.get("goodput_per_s")),
+            ms_text(response.get("p50")),
+            ms_text(response.get("p99")),
+            count_text(sum((lane.get("errors") or {}).values())),
+        )
+    if lanes[_MOST_LANES:]:
+        table.add_row(f"  and {len(lanes) - _MOST_LANES} more")
+    if summary.get("fairness") is not None:
+        table.add_row("  fairness (Jain)", number_text(summary["fairness"]))
+    return table
+
+
+def lane_text(lane: Mapping[str, Any]) -> str:
+    return "/".join(str(lane[key]) for key in ("model", "tenant") if lane.get(key)) or UNKNOWN
 
 
 def errors_text(errors: Mapping[str, int]) -> str:

@@ -65,9 +65,22 @@ def parse_url(url: str, path: str | None = None) -> Target:
         raise UsageError(f"{url!r}: only http://, https:// and unix:// are spoken")
     if not parts.hostname:
         raise UsageError(f"{url!r} names no host: write http://HOST:PORT/PATH")
+    if port == 0:
+        raise UsageError(f"{url!r}: nobody listens on port 0")
     own = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     port = _PORTS[parts.scheme] if port is None else port
-    return Target(parts.hostname, port, checked_path(own), tls=parts.scheme == "https")
+    return Target(checked_host(parts.hostname), port, checked_path(own), tls=parts.scheme == "https")
+
+
+def checked_host(host: str) -> str:
+    """*host* as it may stand in a request's head; a name beyond ASCII in its IDNA form. Raises UsageError."""
+    try:
+        name = host.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise UsageError(f"{host!r} is no host name: a part of it is empty, too long or no text") from None
+    if not name or not all("!" <= character <= "~" for character in name):
+        raise UsageError(f"{host!r} is no host name: write it as example.org, 127.0.0.1 or ::1")
+    return name
 
 
 def checked_path(path: str) -> str:

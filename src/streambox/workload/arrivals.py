@@ -92,13 +92,13 @@ def arrivals_at_rate(
     Raises UsageError for a rate or duration that is not positive.
     """
     if not 0 < rate_per_s < 1e9:
-        raise UsageError(f"the rate is {rate_per_s:g}/s: give a number above 0")
+        raise UsageError(f"the rate is {rate_per_s:g}/s: give a number above 0 and below 1e+09")
     if duration_ns <= 0:
         raise UsageError("the duration is 0: give one such as 30s")
     expected = rate_per_s * duration_ns / NS_PER_S
     _check_total(expected)
     if arrivals == "constant":
-        gap_ns = NS_PER_S / rate_per_s
+        gap_ns = min(NS_PER_S / rate_per_s, duration_ns)  # a gap without end would make no number
         instants: Instants = np.floor(np.arange(int(np.ceil(expected))) * gap_ns).astype(np.int64)
         return instants
     # Given their number, the arrivals of a Poisson process are sorted uniforms.

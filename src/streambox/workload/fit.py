@@ -153,7 +153,7 @@ def fit(
 
     Cost: O(n log n) time and about 15 times the memory of the instants.
     """
-    _check_models(models)
+    check_models(models)
     instants_ns, duration_ns = _checked(events_or_instants, duration_ns)
     tick_ns = _tick_ns(instants_ns)
     steady = _constant(instants_ns, tick_ns)
@@ -217,7 +217,8 @@ def _checked(given: Events | Int64s | Sequence[int], duration_ns: int | None) ->
     return instants_ns.astype(np.int64, copy=False), duration_ns
 
 
-def _check_models(models: Sequence[str]) -> None:
+def check_models(models: Sequence[str]) -> None:
+    """Raises UsageError unless they are some of MODELS."""
     unknown = [model for model in models if model not in MODELS]
     if unknown:
         raise UsageError(f"no model {unknown[0]!r} to fit: choose from {', '.join(MODELS)}")

@@ -31,7 +31,7 @@ def read_map(path: Path, model: str, functions: Sequence[str]) -> list[Lane | No
     lanes = {key: _lane_of(path, key, value, model) for key, value in _mapping(path).items()}
     patterns = [key for key in lanes if any(sign in key for sign in "*?[")]
     keys = [_key_for(function, lanes, patterns) for function in functions]
-    if all(key is None for key in keys):
+    if functions and all(key is None for key in keys):
         raise UsageError(f"{path}: {next(iter(lanes))!r} is no function of the trace, nor is any other key")
     return [None if key is None else lanes[key] for key in keys]
 

@@ -47,6 +47,10 @@ class LaneRule(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
 
+    def check(self) -> None:
+        """Raises UsageError for a rule that cannot be, whatever the functions are."""
+        _choose(self, "", ())
+
     def of(self, *, names_lanes: bool) -> LaneRule:
         """The rule for functions of a format that does, or does not, name models and tenants."""
         if self.map is not None:

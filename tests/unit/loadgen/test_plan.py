@@ -255,6 +255,17 @@ def test_the_recipe_of_a_trace_draws_the_same_schedule_again(tmp_path):
     assert draw_schedule(options, recipe["model"], recipe["payloads"]).sha256 == first.sha256
 
 
+def test_a_rule_that_cannot_be_is_found_out_before_a_long_trace_is_read(tmp_path):
+    missing = TraceOptions(path=str(tmp_path / "none"))
+    for rule, reason in (
+        (LaneRule(models=("a", "b")), "Give --map"),
+        (LaneRule(map="top-k:3", models=("a", "b")), "--models has 2 names"),
+        (LaneRule(map=str(tmp_path / "map.yaml")), "nor a file that exists"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            schedule_of(trace=missing, lane_rule=rule)
+
+
 def test_each_lane_draws_from_as_many_payloads_as_it_has(trace):
     rule = LaneRule(map="top-k:2+rest", models=("a", "b", "c"))
     sizes = {"a": 1, "b": 2, "c": 1000}

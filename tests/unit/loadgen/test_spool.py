@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streambox.errors import UsageError
+from streambox.errors import RunFailed, UsageError
+from streambox.loadgen.columns import ColumnFolder
 from streambox.loadgen.record import INTERRUPTED, OK
 from streambox.loadgen.session import finish, write_run
 from streambox.loadgen.spool import FOLDER, RunState, recording, recover
@@ -112,3 +113,36 @@ def test_without_a_folder_nothing_stays_behind(tmp_path, monkeypatch):
         assert list(tmp_path.iterdir())
     assert not list(tmp_path.iterdir())
     assert outcomes.ok.all()
+
+
+def test_a_run_that_fails_in_the_middle_says_where_its_outcomes_lie(tmp_path):
+    def fail() -> None:
+        with recording(tmp_path, schedule(), STATE) as spool:
+            play(spool.recorder(), sent=3, answered=2)
+            raise RunFailed("no luck")
+
+    with pytest.raises(RunFailed, match=f"no luck: .*streambox load recover {tmp_path}$"):
+        fail()
+    assert recover(tmp_path)[1].errors() == {INTERRUPTED: 1}
+
+
+def test_a_run_that_fails_before_anything_is_sent_has_nothing_to_recover(tmp_path):
+    with pytest.raises(RunFailed, match=r"^no luck$"), recording(tmp_path, schedule(), STATE):
+        raise RunFailed("no luck")
+    assert not (tmp_path / FOLDER).exists()
+
+
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("out", [True, False])
+def test_no_room_for_the_outcomes_is_wrong_usage_and_leaves_none(out, tmp_path, monkeypatch):
+    monkeypatch.setattr(ColumnFolder, "create", full)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with (
+        pytest.raises(UsageError, match="No space left"),
+        recording(tmp_path if out else None, schedule(), STATE),
+    ):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} <= {"schedule.parquet"}

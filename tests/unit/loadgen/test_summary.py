@@ -115,6 +115,15 @@ def test_a_run_that_did_not_is_generator_limited_and_says_why(recorder, reason):
     assert any(reason in text for text in verdict["reasons"])
 
 
+@pytest.mark.parametrize(("dispatched_late_ns", "waited"), [(0, True), (6 * MS, False), (5 * MS, False)])
+def test_the_verdict_tells_lateness_of_ours_from_waiting_for_a_connection(dispatched_late_ns, waited):
+    recorder = played(lag_ns=6 * MS)
+    outcomes = recorder.outcomes
+    outcomes.dispatched_ns[:] = outcomes.intended_ns + dispatched_late_ns
+    (reason,) = summary_of(recorder)["verdict"]["reasons"]
+    assert reason.endswith("waited for a connection") == waited
+
+
 def test_a_few_late_requests_do_not_spoil_a_run():
     recorder = played()
     recorder.outcomes.sent_ns[:5] += 50 * MS

@@ -198,15 +198,68 @@ def test_counts_have_separators() -> None:
     assert count_text(1_071_190) == "1,071,190"
 
 
-@pytest.mark.parametrize(
-    ("holds", "headline", "remark"),
-    [
-        (True, "Valid: schedule kept, every request succeeded", "Objective p99<50ms met: 12.000ms"),
-        (False, "Missed: 1 objective", "Objective p99<50ms MISSED: 12.000ms"),
-    ],
-)
-def test_objectives_are_told_with_what_was_found(holds, headline, remark):
-    objective = {"objective": "p99<50ms", "found": "12.000ms", "holds": holds}
-    summary = {"offered": 5, "ok": 5, "verdict": {"valid": True}, "objectives": [objective]}
-    verdict = read_verdict(summary)
-    assert (verdict.headline, verdict.remarks) == (headline, (remark,))
+OBJECTIVES = [
+    {"objective": "p99<50ms", "found": "12.000ms", "holds": True},
+    {"objective": "ok>99%", "found": "[98.1%]", "holds": False},
+]
+LANES = [
+    {
+        "model": "digits",
+        "tenant": tenant,
+        "offered": 1000 * (number + 1),
+        "ok": 1000 * number + 990,
+        "goodput_per_s": 12.5 * number,
+        "response_ms": {"p50": 1.5, "p99": 20.0 + number},
+        "errors": {"timeout": 8, "reset": 2},
+    }
+    for number, tenant in enumerate(("acme", "", "[globex]"))
+]
+
+
+def test_objectives_stand_below_the_figures_with_what_was_found() -> None:
+    text = squeezed(shown(summary(objectives=OBJECTIVES)))
+    assert text.index("batch size") < text.index("p99<50ms 12.000ms ✓ met")
+    assert "ok>99% [98.1%] ✗ missed" in text
+    assert "✗ Missed: 1 objective" in text
+
+
+def test_an_objective_that_was_met_is_not_a_fault() -> None:
+    assert read_verdict(summary(objectives=OBJECTIVES[:1])).level == "valid"
+    assert read_verdict(summary(objectives=OBJECTIVES)).level == "failed"
+
+
+def test_each_lane_has_a_row() -> None:
+    text = squeezed(shown(summary(lanes=LANES)))
+    assert "lane offered ok goodput p50 p99 errors" in text
+    assert "digits/acme 1,000 99 % 0/s 1.50 ms 20.0 ms 10" in text
+    assert "digits 2,000 99.5 % 12.5/s 1.50 ms 21.0 ms 10" in text
+    assert "digits/[globex] 3,000" in text
+
+
+def test_how_fair_it_was_is_told_below_the_lanes() -> None:
+    assert "fairness (Jain) 0.58" in squeezed(shown(summary(lanes=LANES, fairness=0.5842)))
+    assert "fairness" not in shown(summary(lanes=LANES, fairness=None))
+
+
+def test_one_lane_or_none_has_no_table() -> None:
+    assert "goodput" not in shown(summary(lanes=LANES[:1])) + shown(summary())
+
+
+def test_of_very_many_lanes_the_rest_is_counted() -> None:
+    text = shown(summary(lanes=[{**LANES[0], "tenant": f"t{number}"} for number in range(255)]))
+    assert "digits/t19" in text
+    assert "digits/t20" not in text
+    assert "and 235 more" in text
+
+
+def test_lanes_and_objectives_fit_a_terminal_of_80_columns() -> None:
+    named = [{**lane, "model": "a-model-with-quite-a-long-name", "offered": 10_000_000} for lane in LANES]
+    text = shown(summary(lanes=named, objectives=OBJECTIVES), width=80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("10,000,000") == 3
+
+
+def test_where_something_is_off_the_last_line_names_a_command() -> None:
+    late = {"valid": False, "reasons": ["the send lag at p99 is 9.1 ms"]}
+    assert "→ `streambox load calibrate`" in shown(summary(verdict=late))
+    assert "→" not in shown(summary())

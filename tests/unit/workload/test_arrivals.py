@@ -87,6 +87,11 @@ def test_a_constant_rate_does_not_drift_where_a_gap_is_no_whole_number_of_ns():
     assert int(instants[-1]) == pytest.approx(2999 * SECOND / 3, abs=2)
 
 
+@pytest.mark.parametrize("rate_per_s", [1e-300, 1e-9, 0.5])
+def test_a_constant_rate_however_low_begins_with_a_request_at_0(rate_per_s):
+    assert arrivals_at_rate(rate_per_s, SECOND, "constant", rng()).tolist() == [0]
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
 def test_a_rate_that_is_none_is_refused(rate):
     with pytest.raises(UsageError, match="rate"):

@@ -189,7 +189,7 @@ def test_a_process_too_long_to_paste_goes_to_a_file(tmp_path):
     ("arguments", "reason"),
     [
         (["none.txt"], "no such file"),
-        (["calls.csv", "--models", "hawkes"], f"choose from {', '.join(MODELS)}"),
+        (["none.txt", "--models", "hawkes"], f"choose from {', '.join(MODELS)}"),
         (["few.txt"], "takes at least 3"),
         (["s.parquet", "--format", "huawei"], "is a schedule: --format"),
         (["calls.csv", "--out", "none/x"], "cannot be written"),

@@ -23,6 +23,8 @@ def decoder(row: type[Row]) -> Callable[[bytes], Row]:
             return decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadRow(str(error)) from None
+        except RecursionError:
+            raise BadRow("its JSON is nested too deeply") from None
 
     return decoded
 

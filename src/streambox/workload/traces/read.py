@@ -123,6 +123,8 @@ def _settle(file: TraceFile, trace_format: TraceFormat, line: int) -> None:
 def _trace(file: TraceFile, trace_format: TraceFormat, rows: _Rows) -> Trace:
     arrivals = trace_format.arrivals
     if not arrivals.total:
+        if not rows.read:
+            raise UsageError("has a header, and no row below it")
         first = f"; the first row skipped, {rows.reasons[0]}" if rows.reasons else ""
         raise UsageError(f"none of its {rows.read} rows holds a request{first}")
     events = arrivals.events()

@@ -54,8 +54,11 @@ class Table(TraceFormat):
 
 
 def names_of(header: bytes) -> list[bytes]:
-    """A header's columns, in lower case."""
-    return [cell.strip().lower() for cell in split(header)]
+    """A header's columns, in lower case; none, where it cannot be one."""
+    try:
+        return [cell.strip().lower() for cell in split(header)]
+    except BadRow:
+        return []
 
 
 def split(line: bytes) -> list[bytes]:

@@ -20,7 +20,7 @@ _HEADERS: Final = frozenset({b"t", b"time", b"timestamp", b"timestamps", b"arriv
 
 
 class Timestamps(TraceFormat):
-    """All lines are as the first one is; above it there may be a line that says ``timestamp``."""
+    """All lines are as the first one is; above it may stand one that says ``timestamp``."""
 
     name = "timestamps"
     title = "one instant per line, in s or as a date"
@@ -28,8 +28,7 @@ class Timestamps(TraceFormat):
     def __init__(self, head: Sequence[bytes], options: TraceOptions, random: np.random.Generator) -> None:
         self.arrivals = self._calls = Calls(options, random)
         self.has_header = head[0].lower() in _HEADERS
-        first = head[int(self.has_header)] if len(head) > self.has_header else b""
-        self._dated = _is_date(first)
+        self._dated = next((_is_date(line) for line in head if _is_date(line) or _is_time(line)), False)
         self._guessed = options.format is None and not self._dated and not self.has_header
 
     @classmethod

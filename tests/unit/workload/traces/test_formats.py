@@ -265,6 +265,7 @@ MALFORMED = [
     ('{"t": 0}\n{"t": 1, "model": 5}\n', "Expected `str`, got `int`"),
     ('{"t": 0}\n{"t": 1, "tenant": "a/b"}\n', "slash"),
     ('{"t": 0}\n[0]\n', "Expected `object`"),
+    ('{"t": 0}\n{"t": 1, "x": ' + "[" * 5000 + "]" * 5000 + "}\n", "nested too deeply"),
     (HUAWEI_ROWS + "0,180,-1\n", "function 0 is '-1'"),
     (HUAWEI_ROWS + "0,180,0.5\n", "function 0 is '0.5'"),
     (HUAWEI_ROWS + "0,0,1\n", "earlier than the first row"),
@@ -333,6 +334,11 @@ def test_what_is_no_trace_or_not_of_the_format_named_is_refused(text, format, re
         read(text, format=format)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_malformed_first_row_does_not_say_how_the_others_are_written(read):
+    trace = read("timestamp\nsoon\n2024-05-10 00:00:00\n2024-05-10 00:00:02\n", on_bad_row="skip")
+    assert (calls(trace), trace.skipped) == ([(0, ""), (2 * SECOND, "")], 1)
 
 
 def test_a_number_per_line_is_taken_for_what_it_looks_like_and_that_is_said(read):

@@ -36,7 +36,9 @@ def read(path: str, seed: int = 1, progress=None, **options):
 JUNK = {
     "empty": (b"", "is empty: expected a trace"),
     "blank": (b"\n \n\r\n", "is empty"),
-    "a header alone": (b"TIMESTAMP,ContextTokens,GeneratedTokens\n", "none of its 0 rows holds a request"),
+    "a header alone": (b"TIMESTAMP,ContextTokens,GeneratedTokens\n", "has a header, and no row below it"),
+    "quotes without an end": (b'"' + b"[" * 200_000, "no trace format that is known"),
+    "JSON without a bottom": (b'{"t": 1, "x": ' + b"[" * 200_000, "no trace format that is known"),
     "counts of nothing": (b"0 0 0\n", "none of its 1 rows holds a request"),
     "zeros": (bytes(100), "is no text, and so no trace"),
     "noise": (bytes(range(128, 256)) * 10, "no trace format that is known"),
