@@ -101,7 +101,7 @@ class Run:
         self._turned_s = 0.0
         self._lanes: LaneWatch | None = None
         if len(schedule.lanes) > 1:
-            self._lanes = LaneWatch(self._recorder, schedule, options.timeout_ns, options.give_up_after_ns)
+            self._lanes = LaneWatch(schedule, options.timeout_ns, options.give_up_after_ns)
         self._withdrawn = 0
         self._failure: BaseException | None = None
 
@@ -293,7 +293,7 @@ class Run:
             p99_ms=None if p99_ns is None else p99_ns / 1e6,
             mean_batch_size=recorder.batch_rows / recorder.batch_replies if recorder.batch_replies else None,
             lag_p99_us=None if lag_p99_ns is None else lag_p99_ns / 1e3,
-            lanes=self._lanes.look(offered, elapsed_s) if self._lanes is not None else (),
+            lanes=() if self._lanes is None else self._lanes.look(recorder.outcomes, offered, elapsed_s),
         )
 
     @contextlib.contextmanager
