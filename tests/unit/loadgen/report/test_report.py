@@ -202,6 +202,13 @@ def test_what_the_figures_leave_out_is_shaded_and_only_drawn_over_time(tmp_path:
     assert "shaded" not in text_of(render(tmp_path, outcomes))
 
 
+def test_the_rest_of_the_last_second_is_not_shaded_where_nothing_was_left_out_there(tmp_path: Path) -> None:
+    outcomes = make_run()
+    summary = summary_of(outcomes) | {"excluded": 500, "window_s": [5.0, 29.995]}
+    (shade,) = charts_in(render(tmp_path, outcomes, summary))["rates"]["layout"]["shapes"]
+    assert (shade["x0"], shade["x1"]) == (0, 5)
+
+
 def test_errors_are_drawn_by_kind_and_only_when_there_are_any(tmp_path: Path) -> None:
     outcomes = make_run()
     assert "errors" not in charts_in(render(tmp_path, outcomes))
