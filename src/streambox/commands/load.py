@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.console import Console
 
+from streambox.commands.mix import mix_of, workload_of
 from streambox.commands.target import DURATION, model_of, payload_options, sending_options, target_options
 from streambox.config import load_config
 from streambox.errors import RunFailed, UsageError
@@ -27,6 +28,7 @@ from streambox.workload.schedule import Schedule
 
 if TYPE_CHECKING:
     from streambox.config import Config, LoadGeneratorSection
+    from streambox.loadgen.mix import Mix
     from streambox.loadgen.run import RunOptions
 
 _OF_A_PATTERN: Final = (
@@ -61,6 +63,12 @@ _OF_A_PATTERN: Final = (
 @click.option(
     "--schedule", "schedule_path", type=click.Path(path_type=Path), help="Replay this schedule.parquet."
 )
+@click.option(
+    "--mix",
+    "mix_path",
+    type=click.Path(path_type=Path),
+    help="Several tenants and models in one run: a YAML file; see docs/mixes.md.",
+)
 @click.option("--concurrency", type=click.IntRange(1, 10_000), help="Closed loop with so many callers.")
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same schedule.  [0]")
 @click.option("--warm-up", type=DURATION, help="Leave what falls due so early out of the figures.")
@@ -93,7 +101,8 @@ def load(
         _refuse_options_before(ctx)
         return
     config = load_config(config_path)
-    workload = workload_options(config.load_generator, given)
+    mix = _mix(ctx, given)
+    workload = workload_options(config.load_generator, given) if mix is None else workload_of(mix)
     options = run_options(config, workload, given)
     objectives = [parse_objective(text) for text in given["slo"]]
     path = given["schedule_path"]
@@ -111,6 +120,7 @@ def load(
         objectives=objectives,
         sending=payload_options(given),
         schedule=schedule,
+        mix=mix,
     )
     if as_json:
         click.echo(summary_json(finished.summary), nl=False)
@@ -119,6 +129,13 @@ def load(
     if out is not None:
         write_run(out, finished)
     check_finished(finished.summary, allow_invalid=allow_invalid)
+
+
+def _mix(ctx: click.Context, given: dict[str, Any]) -> Mix | None:
+    if given["mix_path"] is None:
+        return None
+    options = {str(each.name): each.opts[0] for each in ctx.command.params}
+    return mix_of(given["mix_path"], given, payload_options(given), options)
 
 
 @load.command()

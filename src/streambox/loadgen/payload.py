@@ -48,7 +48,7 @@ class PayloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     random: str | None = None
     input: str | None = None
     pixels: str | None = None
-    rows: str | None = None
+    rows: int | str | None = None
     tolerance: float = TOLERANCE
     template: str | None = None
     method: Method = "POST"
@@ -121,6 +121,25 @@ def make_payloads(
     if options.api == "http":
         return _of_template(target, model, seed, options)
     return _of_rows(target, model, seed, options, tls)
+
+
+class LaneSending(msgspec.Struct, frozen=True):
+    """What one lane sends. Whoever is told this makes the same payloads, in whatever process."""
+
+    model: str
+    seed: int
+    options: PayloadOptions = PayloadOptions()
+
+
+def payloads_of(
+    sending: Sequence[LaneSending], target: Target, tls: ssl.SSLContext | None = None
+) -> list[PayloadSet]:
+    """The payloads of each lane; equal ones are made once. Raises as ``make_payloads``."""
+    made = {
+        each: make_payloads(target, each.model, each.seed, each.options, tls)
+        for each in dict.fromkeys(sending)
+    }
+    return [made[each] for each in sending]
 
 
 def target_of(target: Target, model: str, options: PayloadOptions) -> Target:

@@ -11,13 +11,14 @@ import uvloop
 
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.certificate import warning
+from streambox.loadgen.lane_figures import LaneFigures, weights_of
 from streambox.loadgen.live import make_live_view
-from streambox.loadgen.payload import PayloadOptions, PayloadSet, make_payloads
+from streambox.loadgen.mix import closed_mix, draw_mix
+from streambox.loadgen.payload import LaneSending, PayloadOptions, PayloadSet, payloads_of
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.record import WRONG
 from streambox.loadgen.report import write_report
 from streambox.loadgen.run import Run, RunOptions
-from streambox.loadgen.slo import good
 from streambox.loadgen.spool import SCHEDULE, RunState, discard, recording
 from streambox.loadgen.summary import CLOSED_LOOP, OPEN_LOOP, summarise
 from streambox.workload.schedule import Lane, Schedule
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from streambox.loadgen.mix import Mix
     from streambox.loadgen.record import Outcomes
     from streambox.loadgen.slo import Objective
 
@@ -51,9 +53,12 @@ def run_load(
     objectives: Sequence[Objective] = (),
     sending: PayloadOptions | None = None,
     schedule: Schedule | None = None,
+    mix: Mix | None = None,
 ) -> Finished:
     """
-    Replay *workload*, or the *schedule* that is given, and return what came of it.
+    Replay *workload*, or the *schedule* or the *mix* that is given, and return what came of it.
+
+    With a *mix*, a schedule's requests are those of its streams, and so are objectives beside ours.
 
     With *out*, what has come of it so far lies there while the run goes on: see ``recover``.
 
@@ -61,7 +66,11 @@ def run_load(
     cannot be reached at all.
     """
     closed = options.concurrency is not None
-    schedule, payloads = _prepare(workload, options, model, sending, schedule)
+    if mix is not None:
+        schedule, payloads = _prepare_mix(mix, options, schedule)
+        objectives = [*objectives, *mix.objectives]
+    else:
+        schedule, payloads = _prepare(workload, options, model, sending, schedule)
     mode = CLOSED_LOOP if closed else OPEN_LOOP
     duration_ns = options.duration_ns if closed else schedule.duration_ns
     if duration_ns <= options.warm_up_ns + options.cool_down_ns:
@@ -98,8 +107,15 @@ def finish(
     )
     summary["excluded"] = len(outcomes) - len(measured)
     summary["window_s"] = [begin_ns / 1e9, (begin_ns + duration_ns) / 1e9]
-    well = int(good(measured, objectives, schedule.lanes).sum())
-    summary["goodput_per_s"] = round(well / summary["duration_s"], 3)
+    figures = LaneFigures(
+        measured,
+        schedule.lanes,
+        duration_s=summary["duration_s"],
+        offered_s=duration_ns / 1e9,
+        objectives=objectives,
+    )
+    summary["goodput_per_s"] = round(figures.goodput_per_s(), 3)
+    summary |= figures.summary(weights_of(schedule.recipe, schedule.lanes))
     summary["wrong"] = outcomes.errors().get(WRONG, 0)  # a wrong answer counts whenever it came
     return Finished(schedule, outcomes, summary)
 
@@ -166,16 +182,30 @@ def _prepare(
     lanes = (Lane(model),) if schedule is None else schedule.lanes
     # The payloads of a replay are those that it was drawn for: seeded ones are drawn alike.
     seed = workload.seed if schedule is None else int(schedule.recipe.get("seed", workload.seed))
-    tls = options.tls_context()
-    models = dict.fromkeys(lane.model for lane in lanes)
-    made = {model: make_payloads(options.target, model, seed, sending, tls) for model in models}
-    payloads = [made[lane.model] for lane in lanes]
+    cargo = [LaneSending(lane.model, seed, sending or PayloadOptions()) for lane in lanes]
+    payloads = payloads_of(cargo, options.target, options.tls_context())
     if schedule is not None:
         _check_payloads(schedule, payloads)
     elif options.concurrency is not None:
         schedule = _closed_schedule(workload, model, len(payloads[0]))
     else:
         schedule = draw_schedule(workload, model, len(payloads[0]))
+    return schedule, payloads
+
+
+def _prepare_mix(
+    mix: Mix, options: RunOptions, schedule: Schedule | None
+) -> tuple[Schedule, list[PayloadSet]]:
+    """Likewise, of a mix; *schedule*: one that was drawn of it, or of another for the same lanes."""
+    lanes = mix.lanes if schedule is None else schedule.lanes
+    payloads = payloads_of(mix.sending(lanes), options.target, options.tls_context())
+    counts = [len(each) for each in payloads]
+    if schedule is not None:
+        _check_payloads(schedule, payloads)
+    elif options.concurrency is not None:
+        schedule = closed_mix(mix, counts, CLOSED_LOOP, options.duration_ns)
+    else:
+        schedule = draw_mix(mix, counts)
     return schedule, payloads
 
 
