@@ -12,6 +12,7 @@ import pytest
 
 from streambox.commands.load import load
 from streambox.config import Config
+from streambox.loadgen.mix_file import parse_mix
 
 ROOT = Path(__file__).parent.parent.parent
 SRC = ROOT / "src" / "streambox"
@@ -71,6 +72,21 @@ def test_the_configuration_reference_is_what_the_types_say(monkeypatch):
 
     written = configuration_reference.TARGET.read_text(encoding="utf-8")
     assert written == configuration_reference.render(), "run: python scripts/configuration_reference.py"
+
+
+def test_the_reference_of_the_mix_file_is_what_the_types_say(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import mix_reference
+
+    written = mix_reference.TARGET.read_text(encoding="utf-8")
+    assert written == mix_reference.render(written), "run: python scripts/mix_reference.py"
+
+
+def test_the_example_of_a_mix_is_one(monkeypatch, tmp_path):
+    page = (ROOT / "docs" / "mixes.md").read_text(encoding="utf-8")
+    example = re.search(r"```yaml\n(.*?)```", page, flags=re.DOTALL)[1]
+    monkeypatch.setenv("ACME_KEY", "k")
+    assert len(parse_mix(example, tmp_path).streams) == 3
 
 
 def load_options():

@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 
 from streambox.commands.compare import compare_runs
+from streambox.commands.mix import mix_of, workload_of
 from streambox.commands.repeats import run_repeats
 from streambox.commands.sweep import sweep_loads
 from streambox.commands.target import DURATION, model_of, payload_options, sending_options, target_options
@@ -24,7 +25,7 @@ from streambox.commands.trace_options import (
 )
 from streambox.config import load_config
 from streambox.errors import RunFailed, UsageError
-from streambox.loadgen.messages import Cargo
+from streambox.loadgen.payload import LaneSending, payloads_of
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.session import (
     Finished,
@@ -43,8 +44,10 @@ from streambox.workload.transforms import parse_transforms
 
 if TYPE_CHECKING:
     from streambox.config import Config, LoadGeneratorSection
+    from streambox.loadgen.mix import Mix
     from streambox.loadgen.run import RunOptions
     from streambox.workload.lanes import LaneRule
+    from streambox.workload.schedule import Lane
 
 _OF_A_PATTERN: Final = (
     "type",
@@ -87,6 +90,12 @@ _OF_A_PATTERN: Final = (
 @click.option("--trace", help="Replay this trace; its formats are in docs/traces.md.")
 @reading_options
 @lane_options
+@click.option(
+    "--mix",
+    "mix_path",
+    type=click.Path(path_type=Path),
+    help="Several tenants and models in one run: a YAML file; see docs/mixes.md.",
+)
 @click.option("--concurrency", type=click.IntRange(1, 10_000), help="Closed loop with so many callers.")
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same schedule.  [0]")
 @click.option("--warm-up", type=DURATION, help="Leave what falls due so early out of the figures.")
@@ -121,7 +130,8 @@ def load(
         _refuse_options_before(ctx)
         return
     config = load_config(config_path)
-    workload = workload_options(config.load_generator, given)
+    mix = _mix(ctx, given)
+    workload = workload_options(config.load_generator, given) if mix is None else workload_of(mix)
     options = run_options(config, workload, given)
     objectives = [parse_objective(text) for text in given["slo"]]
     console = Console(stderr=True)
@@ -140,6 +150,7 @@ def load(
             objectives=objectives,
             sending=payload_options(given),
             schedule=schedule,
+            mix=mix,
         )
 
     if repeats is not None:
@@ -168,14 +179,23 @@ def _ready_schedule(
         return Schedule.from_parquet(given["schedule_path"])
     if workload.trace is None:
         return None
-    cargo = Cargo(workload.seed, payload_options(given))
+
+    def bodies(lane: Lane) -> int:
+        sending = LaneSending(lane.model, workload.seed, payload_options(given))
+        return len(payloads_of([sending], options.target, options.tls_context())[0])
+
     with reading(console, workload.trace.path, quiet=quiet) as progress:
-        schedule = draw_schedule(
-            workload, model_of(config, given), lambda lane: len(cargo.payloads(options, (lane,))[0]), progress
-        )
+        schedule = draw_schedule(workload, model_of(config, given), bodies, progress)
     for line in facts(schedule.recipe):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return schedule
+
+
+def _mix(ctx: click.Context, given: dict[str, Any]) -> Mix | None:
+    if given["mix_path"] is None:
+        return None
+    options = {str(each.name): each.opts[0] for each in ctx.command.params}
+    return mix_of(given["mix_path"], given, payload_options(given), options)
 
 
 @load.command()

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
-_FORM: Final = re.compile(
-    r"\s*(?:(tenant|model)\s*=\s*([^:<>\s]+)\s*:)?\s*([a-z]+[0-9.]*)\s*(<=|>=|<|>)\s*(\S+)\s*"
-)
+_WHOSE: Final = re.compile(r"\s*(tenant|model)\s*=\s*([^:<>\s]+)\s*:")
+_FORM: Final = re.compile(r"\s*([a-z]+[0-9.]*)\s*(<=|>=|<|>)\s*(\S+)\s*")
 _PERCENTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?)")
 _EXAMPLES: Final = "p99<50ms, mean<10ms, ok>99.9%, errors<0.1%, throughput>450/s, tenant=acme:p95<20ms"
 _RELATIONS: Final = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -145,16 +144,20 @@ def good(outcomes: Outcomes, objectives: Sequence[Objective], lanes: Sequence[La
 
 def parse_objective(text: str) -> Objective:
     """Raises UsageError, naming what is not understood."""
-    match = _FORM.fullmatch(text)
+    whose: dict[str, str] = {}
+    rest = text
+    while (found := _WHOSE.match(rest)) and found[1] not in whose:
+        whose[found[1]] = found[2]
+        rest = rest[found.end() :]
+    match = _FORM.fullmatch(rest)
     if match is None:
         raise UsageError(f"{text!r} is no objective: write one such as {_EXAMPLES}")
-    what, whose, metric, relation, value = match.groups()
+    metric, relation, value = match.groups()
     kind, rank = _metric(text, metric)
     limit = _limit(text, kind, value)
-    tenant, model = (whose if what == name else None for name in ("tenant", "model"))
     if kind in ("percentile", "max", "mean") and limit == 0:
         raise UsageError(f"{text!r}: {format_duration(0)} is no response time: give one such as 50ms")
-    return Objective(text.strip(), kind, relation, limit, rank, tenant, model)
+    return Objective(text.strip(), kind, relation, limit, rank, whose.get("tenant"), whose.get("model"))
 
 
 def _metric(text: str, metric: str) -> tuple[Kind, float]:
