@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from streambox.batcher.policy import Place
 from streambox.batcher.request import QUEUED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from streambox.batcher.request import PendingRequest
 
@@ -70,6 +73,29 @@ class ModelQueue:
             self.mixed = len({request.signature for request in self._waiting()}) > 1
         return self.mixed
 
+    def ahead(self, requests: int) -> list[Place]:
+        """The first *requests* that wait, in order. Cost: in proportion to how many."""
+        return [Place(r.deadline_ns, r.rows) for r in islice(self._waiting(), requests)]
+
+    def skim(self, count: int) -> list[PendingRequest]:
+        """Remove and return the first *count* requests."""
+        taken: list[PendingRequest] = []
+        requests = self._requests
+        while self.count and len(taken) < count:
+            self._head()
+            request = requests.popleft()
+            self._remove(request)
+            taken.append(request)
+        return taken
+
+    def put_back(self, requests: Sequence[PendingRequest]) -> None:
+        """Undo ``skim``."""
+        for request in reversed(requests):
+            request.queue = self
+            self.rows += request.rows
+            self.count += 1
+            self._requests.appendleft(request)
+
     def take(self, rows: int) -> list[PendingRequest]:
         """Remove and return the head batch, of at most *rows* rows (at least one request)."""
         taken: list[PendingRequest] = []
@@ -86,9 +112,7 @@ class ModelQueue:
                 if taken and (request.rows > room or request.signature != signature):
                     break
                 room -= request.rows
-                self.rows -= request.rows
-                self.count -= 1
-                request.queue = None
+                self._remove(request)
                 taken.append(request)
             requests.popleft()
         return taken
@@ -103,6 +127,11 @@ class ModelQueue:
         self.count -= count
         return taken
 
+    def _remove(self, request: PendingRequest) -> None:
+        self.rows -= request.rows
+        self.count -= 1
+        request.queue = None
+
     def _head(self) -> PendingRequest:
         requests = self._requests
         while requests[0].state is not QUEUED:
@@ -111,3 +140,32 @@ class ModelQueue:
 
     def _waiting(self) -> Iterator[PendingRequest]:
         return (request for request in self._requests if request.state is QUEUED)
+
+
+class DeadlineQueue(ModelQueue):
+    """
+    The same in the order of deadlines; among equal ones, of arrivals.
+
+    Requests under the model's own limit come in that order anyway. One that brings an
+    earlier deadline is put in its place, at a cost in proportion to the queue.
+    """
+
+    __slots__ = ()
+
+    def append(self, request: PendingRequest) -> None:
+        requests = self._requests
+        if not requests or requests[-1].deadline_ns <= request.deadline_ns:
+            super().append(request)
+            return
+        place = bisect_right(requests, request.deadline_ns, key=lambda other: other.deadline_ns)
+        if any(other.signature != request.signature for other in requests):
+            self.mixed = True
+        request.queue = self
+        requests.insert(place, request)
+        self.rows += request.rows
+        self.count += 1
+
+    @property
+    def oldest_ns(self) -> int:
+        """When the oldest waiting request arrived: not always the first one."""
+        return min(request.enqueued_ns for request in self._waiting())

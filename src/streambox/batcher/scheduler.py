@@ -8,14 +8,16 @@ server gives it the event loop's clock and worker processes; tests give it virtu
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from streambox.batcher.admission import Admission
-from streambox.batcher.batch import Batch, FlushReason, non_finite, stack
+from streambox.batcher.arrival_rate import ArrivalRate
+from streambox.batcher.batch import Batch, FlushReason, stack_finite
 from streambox.batcher.counters import ModelCounters
 from streambox.batcher.expiry import Expiry
+from streambox.batcher.latency_model import LatencyModel
 from streambox.batcher.policy import SlotView
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from streambox.executor.base import Executor, ModelSpec, Outcome
 
     Unfit = tuple[PendingRequest, StreamBoxError]
+    Stack = Callable[
+        [list[PendingRequest], ModelSpec], tuple[dict[str, Any], Mapping[int, StreamBoxError]]
+    ]
 
 log = structlog.get_logger(__name__)
 
@@ -52,13 +57,16 @@ class ServedModel:
         "executor",
         "expiry",
         "expiry_timer",
+        "latency",
         "name",
         "ready",
         "retries",
         "running",
+        "rate",
         "service_ns",
         "settings",
         "spec",
+        "stack",
         "timeout_ns",
     )
 
@@ -72,8 +80,12 @@ class ServedModel:
         max_queue_size: int = 10_000,
         timeout_ns: int = 60_000_000_000,
         ready: bool = True,
+        stack: Stack = stack_finite,
     ) -> None:
         self.name = name
+        self.stack = stack
+        self.latency = LatencyModel(settings.max_batch_size)
+        self.rate: ArrivalRate | None = None
         self.executor = executor
         self.spec = spec
         self.settings = settings
@@ -86,6 +98,20 @@ class ServedModel:
         self.retries: deque[list[PendingRequest]] = deque()
         self.running = 0
         self.service_ns: float = STAGE_BELOW_NS  # unknown: stage nothing until a batch has shown its time
+
+    # ---- Outlook: what a policy may ask ----------------------------------------------------------
+
+    def bound_ns(self, rows: int) -> float:
+        return self.latency.bound_ns(rows)
+
+    @property
+    def fixed_ns(self) -> float:
+        return self.latency.fixed_ns
+
+    def rows_per_ns(self, now_ns: int) -> float:
+        if self.rate is None:
+            self.rate = ArrivalRate(now_ns)
+        return self.rate.per_ns(self.counters.accepted, now_ns)
 
     def __repr__(self) -> str:
         counters = self.counters
@@ -188,6 +214,14 @@ class Scheduler:
     def settings(self, model: str) -> QueueSettings:
         return self._served[model].settings
 
+    def outlook(self, model: str) -> ServedModel:
+        return self._served[model]
+
+    def give_up(self, requests: list[PendingRequest]) -> None:
+        for request in requests:
+            request.finish(DeadlineExceeded("the deadline cannot be met any more"))
+        self._check_idle()
+
     def slots(self, model: str) -> SlotView:
         served = self._served[model]
         slots = served.executor.slots
@@ -227,8 +261,7 @@ class Scheduler:
             requests = [request for request in requests if request.deadline_ns > now_ns]
         while requests:
             try:
-                tensors = stack(requests, served.spec)
-                bad: Mapping[int, StreamBoxError] = non_finite(tensors, requests)
+                tensors, bad = served.stack(requests, served.spec)
             except (ValueError, TypeError, MemoryError) as cause:  # whatever it is, no request may be lost
                 log.exception("batch cannot be formed", model=served.name, size=len(requests))
                 bad = dict.fromkeys(
@@ -276,6 +309,7 @@ class Scheduler:
         if isinstance(result, BatchResult):
             served.counters.service_ns.observe(result.service_ns)
             served.service_ns += 0.2 * (result.service_ns - served.service_ns)
+            served.latency.observe(batch.size, result.service_ns)
             self._refill(served)  # first: the worker would idle while all the answers are rendered
             settle(batch, result)
         else:

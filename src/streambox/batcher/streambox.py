@@ -6,14 +6,16 @@ import math
 from typing import TYPE_CHECKING
 
 from streambox.batcher.batch import FlushReason
-from streambox.batcher.model_queue import ModelQueue
-from streambox.batcher.policy import NEVER_NS, Flush, WindowPolicy
+from streambox.batcher.model_queue import DeadlineQueue, ModelQueue
+from streambox.batcher.policies import make_policy
+from streambox.batcher.policy import NEVER_NS, Flush, Refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streambox.batcher.batch import Batch
-    from streambox.batcher.interface import Engine, QueueSettings
+    from streambox.batcher.interface import Engine
+    from streambox.batcher.policy import Policy
     from streambox.batcher.request import PendingRequest
     from streambox.clock import Timer
 
@@ -23,10 +25,10 @@ class _Lane:
 
     __slots__ = ("draining", "model", "policy", "queue", "timer", "wake_rows")
 
-    def __init__(self, model: str, settings: QueueSettings) -> None:
+    def __init__(self, model: str, policy: Policy) -> None:
         self.model = model
-        self.queue = ModelQueue(settings.max_batch_size)
-        self.policy = WindowPolicy(settings.time_window_ns, settings.max_batch_size)
+        self.policy = policy
+        self.queue = (DeadlineQueue if policy.by_deadline else ModelQueue)(policy.max_batch_size)
         self.wake_rows = 0
         self.timer: Timer | None = None
         self.draining = False
@@ -34,7 +36,7 @@ class _Lane:
 
 class StreamBoxBatcher:
     """
-    Batches by the ``window`` policy.
+    Batches by each model's policy.
 
     Cost of ``add_one``: an append and two comparisons, unless the policy asked to be
     woken at this row count.
@@ -82,7 +84,8 @@ class StreamBoxBatcher:
     def _lane(self, model: str) -> _Lane:
         lane = self._lanes.get(model)
         if lane is None:
-            lane = self._lanes[model] = _Lane(model, self._engine.settings(model))
+            policy = make_policy(self._engine.settings(model), self._engine.outlook(model))
+            lane = self._lanes[model] = _Lane(model, policy)
         return lane
 
     def _chosen(self, model: str | None) -> Iterable[_Lane]:
@@ -97,7 +100,9 @@ class StreamBoxBatcher:
             slots = engine.slots(lane.model)
             decision = lane.policy.decide(lane.queue, slots, engine.clock.now_ns())
             if isinstance(decision, Flush):
-                sent = self._dispatch(lane, decision.rows, decision.reason) or sent
+                sent = self._dispatch(lane, decision.rows, decision.reason, decision.skip) or sent
+            elif isinstance(decision, Refuse):
+                engine.give_up(lane.queue.skim(decision.count))
             elif lane.draining and lane.queue.rows and slots.free:
                 # Nobody will join this batch any more: its window has no purpose.
                 sent = self._dispatch(lane, lane.policy.max_batch_size, FlushReason.DRAIN) or sent
@@ -105,8 +110,14 @@ class StreamBoxBatcher:
                 self._sleep(lane, decision.until_ns, decision.rows)
                 return sent
 
-    def _dispatch(self, lane: _Lane, rows: int, reason: FlushReason) -> Batch | None:
-        return self._engine.dispatch(lane.model, lane.queue.take(rows), reason)
+    def _dispatch(self, lane: _Lane, rows: int, reason: FlushReason, skip: int = 0) -> Batch | None:
+        queue = lane.queue
+        if not skip:
+            return self._engine.dispatch(lane.model, queue.take(rows), reason)
+        skipped = queue.skim(skip)
+        taken = queue.take(rows)
+        queue.put_back(skipped)
+        return self._engine.dispatch(lane.model, taken, reason)
 
     def _sleep(self, lane: _Lane, until_ns: int, rows: int) -> None:
         lane.wake_rows = rows
