@@ -20,7 +20,7 @@ class StreamBoxError(Exception):
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
     request_id: str | None = None
 
 
@@ -101,6 +101,12 @@ class Refused(StreamBoxError):
     code = "refused"
     status = 503
     retry_after_s = 1
+
+
+class Hopeless(Refused):
+    """The request's deadline would pass while it waits: an idle system could have met it."""
+
+    code = "deadline_hopeless"
 
 
 class QueueFull(Refused):

@@ -7,6 +7,7 @@ server gives it the event loop's clock and worker processes; tests give it virtu
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,11 +18,12 @@ from streambox.batcher.arrival_rate import ArrivalRate
 from streambox.batcher.batch import Batch, FlushReason, stack_finite
 from streambox.batcher.counters import ModelCounters
 from streambox.batcher.expiry import Expiry
+from streambox.batcher.forecast import Forecast
 from streambox.batcher.latency_model import LatencyModel
 from streambox.batcher.policy import SlotView
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
-from streambox.errors import DeadlineExceeded, ModelUnavailable, Refused, StreamBoxError
+from streambox.errors import DeadlineExceeded, Hopeless, ModelUnavailable, Refused, StreamBoxError
 from streambox.executor.base import BatchError, BatchErrorKind, BatchResult
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class ServedModel:
         "counters",
         "executor",
         "expiry",
+        "forecast",
         "expiry_timer",
         "latency",
         "name",
@@ -86,6 +89,7 @@ class ServedModel:
         self.stack = stack
         self.latency = LatencyModel(settings.max_batch_size)
         self.rate: ArrivalRate | None = None
+        self.forecast = Forecast(self.latency, executor.slots, settings.max_batch_size, timeout_ns)
         self.executor = executor
         self.spec = spec
         self.settings = settings
@@ -154,7 +158,10 @@ class Scheduler:
         if refusal is not None:
             counters.refused += 1
             raise refusal
-        request.accept(counters, self._now_ns(), served.timeout_ns)
+        now_ns = self._now_ns()
+        if counters.queued > served.forecast.patience or request.timeout_ns is not None:
+            self._check_hope(served, request, now_ns)
+        request.accept(counters, now_ns, served.timeout_ns)
         try:
             self.batcher.add_one(request)
         except Refused:
@@ -296,6 +303,7 @@ class Scheduler:
         flushes = served.counters.flushes
         flushes[batch.reason] = flushes.get(batch.reason, 0) + 1
         served.running += 1
+        served.forecast.started(batch.id, batch.size, batch.dispatched_ns)
         try:
             served.executor.begin(batch, self._on_end)
         except Exception as error:  # against its contract; its requests are not to be lost with it
@@ -306,6 +314,7 @@ class Scheduler:
     def _ended(self, batch: Batch, result: Outcome) -> None:
         served = self._served[batch.model]
         served.running -= 1
+        served.forecast.ended(batch.id)
         if isinstance(result, BatchResult):
             served.counters.service_ns.observe(result.service_ns)
             served.service_ns += 0.2 * (result.service_ns - served.service_ns)
@@ -353,6 +362,32 @@ class Scheduler:
             request.finish(_expired(request))
         self._watch_deadlines(served)
         self._check_idle()
+
+    def _check_hope(self, served: ServedModel, request: PendingRequest, now_ns: int) -> None:
+        """
+        Refuse *request* now, rather than let it wait for an answer that will come too late.
+
+        Raises:
+            Hopeless: there is too much before it; says when to try again.
+            DeadlineExceeded: not even an idle system could meet its deadline.
+        """
+        own_ns, forecast = request.timeout_ns, served.forecast
+        timeout_ns = served.timeout_ns if own_ns is None else min(own_ns, served.timeout_ns)
+        counters = served.counters
+        rate = served.rows_per_ns(now_ns)
+        late_ns = forecast.finish_ns(counters.queued, request.rows, now_ns, rate) - now_ns - timeout_ns
+        if late_ns <= 0:
+            return
+        counters.refused += 1
+        if forecast.least_ns(request.rows) > timeout_ns:
+            raise DeadlineExceeded(
+                f"the deadline of {timeout_ns / 1e6:g} ms is shorter than the model takes: allow it more"
+            )
+        hopeless = Hopeless(
+            f"the deadline of {timeout_ns / 1e6:g} ms would pass: {counters.queued} requests are before it"
+        )
+        hopeless.retry_after_s = max(1, math.ceil(late_ns / 1e9))
+        raise hopeless
 
     def _take_back(self, request: PendingRequest) -> None:
         """A ``Batcher`` refused what admission had let in: it was never accepted."""
