@@ -132,6 +132,7 @@ class Bench:
         max_queue_size: int = 10_000,
         timeout_ms: float = 60_000,
         ready: bool = True,
+        policy: str = "window",
         **executor: Any,
     ) -> VirtualExecutor:
         made = self.executors[name] = VirtualExecutor(self.clock, **executor)
@@ -139,7 +140,7 @@ class Bench:
             name,
             made,
             SPEC,
-            QueueSettings(round(window_ms * MS), max_batch_size),
+            QueueSettings(round(window_ms * MS), max_batch_size, policy),
             max_queue_size=max_queue_size,
             timeout_ns=round(timeout_ms * MS),
             ready=ready,

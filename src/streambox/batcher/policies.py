@@ -33,7 +33,7 @@ def make_policy(settings: QueueSettings, outlook: Outlook) -> Policy:
         return ours(settings, outlook)
     module, colon, name = settings.policy.partition(":")
     if not colon:
-        raise ConfigError(f"policy {settings.policy!r}: choose {', '.join(POLICIES)} or write package.module:Class")
+        raise ConfigError(f"policy: {settings.policy!r} is none of {', '.join(POLICIES)}, nor 'module:Class'")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

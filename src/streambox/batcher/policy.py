@@ -27,9 +27,9 @@ class Flush(NamedTuple):
 
 
 class Refuse(NamedTuple):
-    """The first ``count`` requests cannot be answered in time any more: say so to their callers."""
+    """The first ``requests`` waiting cannot be answered in time any more: say so to their callers."""
 
-    count: int
+    requests: int
 
 
 class Wait(NamedTuple):
@@ -77,7 +77,7 @@ class Policy(Protocol):
     ``max_batch_size`` and ``time_window_ns`` may change between two decisions.
     """
 
-    by_deadline: bool
+    by_deadline: ClassVar[bool]
     max_batch_size: int
     time_window_ns: int
 

@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from streambox.executor.base import Executor, ModelSpec, Outcome
 
     Unfit = tuple[PendingRequest, StreamBoxError]
-    Stack = Callable[
-        [list[PendingRequest], ModelSpec], tuple[dict[str, Any], Mapping[int, StreamBoxError]]
-    ]
+    Stack = Callable[[list[PendingRequest], ModelSpec], tuple[dict[str, Any], Mapping[int, StreamBoxError]]]
 
 log = structlog.get_logger(__name__)
 
@@ -58,14 +56,14 @@ class ServedModel:
         "counters",
         "executor",
         "expiry",
-        "forecast",
         "expiry_timer",
+        "forecast",
         "latency",
         "name",
+        "rate",
         "ready",
         "retries",
         "running",
-        "rate",
         "service_ns",
         "settings",
         "spec",

@@ -102,7 +102,7 @@ class StreamBoxBatcher:
             if isinstance(decision, Flush):
                 sent = self._dispatch(lane, decision.rows, decision.reason, decision.skip) or sent
             elif isinstance(decision, Refuse):
-                engine.give_up(lane.queue.skim(decision.count))
+                engine.give_up(lane.queue.skim(decision.requests))
             elif lane.draining and lane.queue.rows and slots.free:
                 # Nobody will join this batch any more: its window has no purpose.
                 sent = self._dispatch(lane, lane.policy.max_batch_size, FlushReason.DRAIN) or sent

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from streambox.executor.base import OnEnd
 
 SPEC = ModelSpec(
-    inputs=(TensorSpec("x", "FP32", (-1, 1)),), outputs=(TensorSpec("y", "FP32", (-1, 1)),), platform="simulated"
+    inputs=(TensorSpec("x", "FP32", (-1, 1)),),
+    outputs=(TensorSpec("y", "FP32", (-1, 1)),),
+    platform="simulated",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from streambox.errors import StreamBoxError
 from streambox.simulate.executor import SPEC, SimulatedExecutor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from streambox.executor.base import ModelSpec
 
@@ -82,9 +83,9 @@ def replay(arrived_ns: Int64s, model: ModelUnderTest) -> Replay:
     )
     scheduler.add_model(served)
     response_ns = np.full(len(arrived_ns), -1, np.int64)
-    responses = memoryview(response_ns)
+    responses = memoryview(response_ns.data)
 
-    def on_done(request: PendingRequest) -> None:
+    def on_done(request: _Request) -> None:
         if request.state is COMPLETED:
             responses[request.call] = clock.now_ns() - request.enqueued_ns
 
@@ -115,6 +116,6 @@ class _Request(PendingRequest):
 
 
 def _nothing_to_stack(
-    requests: list[PendingRequest], spec: ModelSpec
+    _: list[PendingRequest], __: ModelSpec
 ) -> tuple[dict[str, Any], Mapping[int, StreamBoxError]]:
     return {}, {}

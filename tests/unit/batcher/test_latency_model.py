@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -60,7 +62,7 @@ def test_estimates_never_fall_with_the_size_nor_below_nothing(slope):
     model = learnt(np.random.default_rng(4).integers(1, 33, 500), lambda rows: (4 + slope * rows) * MS)
     estimates = [model.expected_ns(rows) for rows in range(1, 33)]
     assert estimates[0] >= 0
-    assert all(after >= before for before, after in zip(estimates, estimates[1:], strict=False))
+    assert all(after >= before for before, after in pairwise(estimates))
 
 
 def test_the_bound_is_kept_by_about_95_of_100_batches():
