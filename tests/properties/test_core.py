@@ -59,7 +59,7 @@ class Core(RuleBasedStateMachine):
         self.cancelled: set[str] = set()
         self.outages = 0
         self.struck_alone: set[str] = set()
-        self.last_dispatched = dict.fromkeys(MODELS, -1)
+        self.last_dispatched: dict[object, int] = {}
         self.idle_calls = 0
         self.draining = False
         self.steps = 0
@@ -226,9 +226,10 @@ class Core(RuleBasedStateMachine):
             assert deadlines == sorted(deadlines)
         else:
             order = [int(request.request_id) for request in requests]
+            lane = (model, requests[0].signature)
             assert order == sorted(order)
-            assert order[0] > self.last_dispatched[model]
-            self.last_dispatched[model] = order[-1]
+            assert order[0] > self.last_dispatched.get(lane, -1)
+            self.last_dispatched[lane] = order[-1]
         if running == executor.slots:
             full = batch.size >= self.max_rows[model] or served.counters.queued > 0
             assert full, "a partial batch behind a busy slot"
@@ -265,8 +266,10 @@ class Core(RuleBasedStateMachine):
         if executor.running >= executor.slots or not waiting:
             return
         assert not self.draining
-        assert sum(request.rows for request in waiting) < self.max_rows[model]
-        assert len({request.signature for request in waiting}) == 1
+        by_signature = Counter()
+        for request in waiting:
+            by_signature[request.signature] += request.rows
+        assert max(by_signature.values()) < self.max_rows[model]
         assert self.policy != "eager", "work waits and a slot is free"
         for request in waiting:
             assert now_ns < request.enqueued_ns + self.window_ns[model]

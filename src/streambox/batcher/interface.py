@@ -37,6 +37,10 @@ class Engine(Protocol):
 
     def settings(self, model: str) -> QueueSettings: ...
 
+    def change(self, model: str, settings: QueueSettings) -> None:
+        """From now on these are the model's ``settings``."""
+        ...
+
     def outlook(self, model: str) -> Outlook:
         """What is known of the model's load and speed; its figures are of the moment they are asked for."""
         ...

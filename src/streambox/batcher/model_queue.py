@@ -1,4 +1,4 @@
-"""The requests that wait for one model, oldest first."""
+"""The requests that may share a batch, oldest first."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ class ModelQueue:
     First in, first out, counted in rows.
 
     The *head batch* is the longest run of waiting requests, from the oldest on, that
-    fits into ``max_batch_size`` rows and has one signature. It is ``closed`` when
-    another request waits behind it, or when it is full: it will not grow any more.
+    fits into ``max_batch_size`` rows. It is ``closed`` when it is full, or when the next one
+    does not fit: it will not grow any more.
 
     A request that ends while it waits leaves the counts at once and the deque when it
     surfaces, or when more of the deque is dead than alive.
     """
 
-    __slots__ = ("_requests", "count", "max_batch_size", "mixed", "rows")
+    __slots__ = ("_requests", "count", "max_batch_size", "rows")
 
     def __init__(self, max_batch_size: int) -> None:
         self.max_batch_size = max_batch_size
         self.rows = 0
         self.count = 0
         self._requests: deque[PendingRequest] = deque()
-        self.mixed = False  # two signatures may wait: set on arrival, settled by `closed`
 
     def __len__(self) -> int:
         return self.count
@@ -44,11 +43,8 @@ class ModelQueue:
         return f"<ModelQueue {self.count} requests, {self.rows} rows>"
 
     def append(self, request: PendingRequest) -> None:
-        requests = self._requests
-        if requests and (requests[-1].signature != request.signature or requests[-1].state is not QUEUED):
-            self.mixed = True  # or perhaps: what the last one hides when it is dead, `closed` finds out
         request.queue = self
-        requests.append(request)
+        self._requests.append(request)
         self.rows += request.rows
         self.count += 1
 
@@ -67,11 +63,7 @@ class ModelQueue:
 
     @property
     def closed(self) -> bool:
-        if self.rows >= self.max_batch_size:
-            return True
-        if self.mixed:
-            self.mixed = len({request.signature for request in self._waiting()}) > 1
-        return self.mixed
+        return self.rows >= self.max_batch_size
 
     def ahead(self, requests: int) -> list[Place]:
         """The first *requests* that wait, in order. Cost: in proportion to how many."""
@@ -102,14 +94,13 @@ class ModelQueue:
         if not self.count:
             return taken
         requests = self._requests
-        if self.rows == self.count == len(requests) and not self.mixed:
+        if self.rows == self.count == len(requests):
             return self._take_singles(min(rows, self.count))
-        signature = self._head().signature
         room = rows
         while requests:
             request = requests[0]
             if request.state is QUEUED:
-                if taken and (request.rows > room or request.signature != signature):
+                if taken and request.rows > room:
                     break
                 room -= request.rows
                 self._remove(request)
@@ -118,7 +109,7 @@ class ModelQueue:
         return taken
 
     def _take_singles(self, count: int) -> list[PendingRequest]:
-        """The usual case: requests of one row each, all alike, none of them ended."""
+        """The usual case: requests of one row each, none of them ended."""
         popleft = self._requests.popleft
         taken = [popleft() for _ in range(count)]
         for request in taken:
@@ -158,8 +149,6 @@ class DeadlineQueue(ModelQueue):
             super().append(request)
             return
         place = bisect_right(requests, request.deadline_ns, key=lambda other: other.deadline_ns)
-        if any(other.signature != request.signature for other in requests):
-            self.mixed = True
         request.queue = self
         requests.insert(place, request)
         self.rows += request.rows

@@ -219,6 +219,11 @@ class Scheduler:
     def settings(self, model: str) -> QueueSettings:
         return self._served[model].settings
 
+    def change(self, model: str, settings: QueueSettings) -> None:
+        served = self._served[model]
+        served.settings = settings
+        served.forecast.resize(settings.max_batch_size)
+
     def outlook(self, model: str) -> ServedModel:
         return self._served[model]
 

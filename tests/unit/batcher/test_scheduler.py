@@ -249,7 +249,7 @@ def test_a_batcher_that_raises_when_a_slot_frees_does_not_keep_the_batch_from_it
 def test_dispatch_drops_who_has_ended_and_sends_the_rest():
     bench = Bench()
     a, b = bench.submit_many(2)
-    bench.batcher._lanes["m"].queue.take(2)
+    bench.batcher._models["m"].lanes[2].queue.take(2)
     bench.scheduler.cancel(a)
     assert bench.scheduler.dispatch("m", [a, b], FlushReason.DEADLINE).size == 1
     bench.settle()
