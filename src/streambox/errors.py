@@ -103,6 +103,27 @@ class Refused(StreamBoxError):
     retry_after_s = 1
 
 
+class QuotaExceeded(Refused):
+    """A limit of the tenant's own: its rate, or what it may have in the system."""
+
+    code = "quota_exceeded"
+    status = 429
+
+
+class Forbidden(StreamBoxError):
+    """The tenant is known and may not ask for this."""
+
+    code = "forbidden"
+    status = 403
+
+
+class Unauthorized(StreamBoxError):
+    """No key, or one that nobody has."""
+
+    code = "unauthorized"
+    status = 401
+
+
 class Hopeless(Refused):
     """The request's deadline would pass while it waits: an idle system could have met it."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from streambox.batcher.batch import Batch
     from streambox.batcher.counters import ModelCounters
+    from streambox.batcher.tenants import Tenant
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,7 @@ class PendingRequest:
         "rows",
         "signature",
         "state",
+        "tenant",
         "timeout_ns",
         "vector",
     )
@@ -104,6 +106,7 @@ class PendingRequest:
         self.first_row = 0
         self.error: StreamBoxError | None = None
         self.counters: ModelCounters | None = None
+        self.tenant: Tenant | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.request_id!r} {self.model} rows={self.rows} {self.state.name}>"
@@ -161,6 +164,9 @@ class PendingRequest:
             counters.queued -= 1
             if self.queue is not None:
                 self.queue.discard(self)
+        if self.tenant is not None:
+            self.tenant.in_flight -= 1
+            self.tenant.queued -= was_queued
         return counters
 
 
@@ -180,6 +186,10 @@ def complete(requests: list[PendingRequest]) -> None:
         request.state = COMPLETED
     counters.in_flight -= len(ending)
     counters.completed += len(ending)
+    if ending[0].tenant is not None:
+        for request in ending:
+            assert request.tenant is not None  # noqa: S101 - all of them have one, or none
+            request.tenant.in_flight -= 1
     for request in ending:
         try:
             request.on_done(request)
