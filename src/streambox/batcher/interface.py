@@ -32,6 +32,8 @@ class Engine(Protocol):
     """What a ``Batcher`` may use."""
 
     clock: Clock
+    shared: bool
+    """Several tenants: every request has one, and none is to starve the others."""
 
     def models(self) -> Iterable[str]: ...
 

@@ -100,6 +100,10 @@ class Outlook(Protocol):
         """How fast rows arrive."""
         ...
 
+    def row_ns(self, rows: int) -> float:
+        """A row's part of the time of a batch of *rows* rows; 0 while nothing is known."""
+        ...
+
 
 class WindowPolicy:
     """

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from streambox.batcher.interface import Batcher, QueueSettings
     from streambox.batcher.request import PendingRequest
+    from streambox.batcher.tenants import Tenant
     from streambox.clock import Clock, Timer
     from streambox.executor.base import Executor, ModelSpec, Outcome
 
@@ -110,6 +111,9 @@ class ServedModel:
     def fixed_ns(self) -> float:
         return self.latency.fixed_ns
 
+    def row_ns(self, rows: int) -> float:
+        return self.latency.expected_ns(rows) / rows
+
     def rows_per_ns(self, now_ns: int) -> float:
         if self.rate is None:
             self.rate = ArrivalRate(now_ns)
@@ -124,8 +128,11 @@ class ServedModel:
 class Scheduler:
     """Implements ``Engine`` for the ``Batcher`` that *make_batcher* builds."""
 
-    def __init__(self, clock: Clock, make_batcher: Callable[[Scheduler], Batcher]) -> None:
+    def __init__(
+        self, clock: Clock, make_batcher: Callable[[Scheduler], Batcher], *, shared: bool = False
+    ) -> None:
         self.clock = clock
+        self.shared = shared  # between tenants: every request names its own
         self.on_idle: Callable[[], None] | None = None
         self.on_unloaded: Callable[[str], None] | None = None  # a request came for a model that is not ready
         self._served: dict[str, ServedModel] = {}
@@ -159,6 +166,8 @@ class Scheduler:
         now_ns = self._now_ns()
         if counters.queued > served.forecast.patience or request.timeout_ns is not None:
             self._check_hope(served, request, now_ns)
+        if request.tenant is not None:
+            self._check_quota(request, request.tenant, now_ns)
         request.accept(counters, now_ns, served.timeout_ns)
         try:
             self.batcher.add_one(request)
@@ -288,6 +297,8 @@ class Scheduler:
             if request.state is QUEUED:
                 queued += 1
                 request.state = DISPATCHED
+                if request.tenant is not None:
+                    request.tenant.queued -= 1
         served.counters.queued -= queued
         self._batch_id += 1
         return Batch(self._batch_id, requests, tensors, reason, now_ns), unfit
@@ -366,6 +377,14 @@ class Scheduler:
         self._watch_deadlines(served)
         self._check_idle()
 
+    def _check_quota(self, request: PendingRequest, tenant: Tenant, now_ns: int) -> None:
+        """Raises Forbidden, QuotaExceeded."""
+        try:
+            tenant.admit(request, now_ns)
+        except StreamBoxError:
+            self._served[request.model].counters.refused += 1
+            raise
+
     def _check_hope(self, served: ServedModel, request: PendingRequest, now_ns: int) -> None:
         """
         Refuse *request* now, rather than let it wait for an answer that will come too late.
@@ -400,6 +419,8 @@ class Scheduler:
         counters.in_flight -= 1
         counters.queued -= 1
         counters.refused += 1
+        if request.tenant is not None:
+            request.tenant.take_back(request)
         request.counters = None
         request.state = NEW
 

@@ -6,12 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from streambox.batcher.batch import FlushReason
+from streambox.batcher.fairness import FairQueue
 from streambox.batcher.model_queue import DeadlineQueue, ModelQueue
 from streambox.batcher.policies import make_policy
 from streambox.batcher.policy import NEVER_NS, Flush, Refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from streambox.batcher.batch import Batch
     from streambox.batcher.interface import Engine
@@ -29,14 +30,17 @@ class _Lane:
 
     __slots__ = ("draining", "model", "policy", "queue", "signature", "timer", "wake_rows")
 
-    def __init__(self, model: str, signature: object, policy: Policy, *, draining: bool) -> None:
-        self.model = model
+    def __init__(self, model: _Model, signature: object) -> None:
+        self.model = model.name
         self.signature = signature
-        self.policy = policy
-        self.queue = (DeadlineQueue if policy.by_deadline else ModelQueue)(policy.max_batch_size)
+        self.policy = policy = model.make_policy()
+        plain = DeadlineQueue if policy.by_deadline else ModelQueue
+        self.queue: ModelQueue | FairQueue = plain(policy.max_batch_size)
+        if model.shared:
+            self.queue = FairQueue(policy.max_batch_size, plain, model.outlook.row_ns)
         self.wake_rows = 0
         self.timer: Timer | None = None
-        self.draining = draining
+        self.draining = model.draining
 
     @property
     def urgency_ns(self) -> int:
@@ -47,11 +51,13 @@ class _Lane:
 class _Model:
     """One model's lanes, and the settings that a new one gets. ``sole``: the lane of no signature."""
 
-    __slots__ = ("draining", "lanes", "make_policy", "name", "sole")
+    __slots__ = ("_engine", "draining", "lanes", "name", "outlook", "shared", "sole")
 
-    def __init__(self, name: str, make_policy: Callable[[], Policy]) -> None:
+    def __init__(self, name: str, engine: Engine) -> None:
         self.name = name
-        self.make_policy = make_policy
+        self.outlook = engine.outlook(name)
+        self.shared = engine.shared
+        self._engine = engine
         self.draining = False
         self.lanes: dict[object, _Lane] = {}
         self.sole: _Lane = self.lane(None)
@@ -59,10 +65,11 @@ class _Model:
     def lane(self, signature: object) -> _Lane:
         found = self.lanes.get(signature)
         if found is None:
-            found = self.lanes[signature] = _Lane(
-                self.name, signature, self.make_policy(), draining=self.draining
-            )
+            found = self.lanes[signature] = _Lane(self, signature)
         return found
+
+    def make_policy(self) -> Policy:
+        return make_policy(self._engine.settings(self.name), self.outlook)
 
     def by_urgency(self) -> list[_Lane]:
         """The lanes in which somebody waits."""
@@ -137,8 +144,7 @@ class StreamBoxBatcher:
     def _model(self, name: str) -> _Model:
         found = self._models.get(name)
         if found is None:
-            settings, outlook = self._engine.settings(name), self._engine.outlook(name)
-            found = self._models[name] = _Model(name, lambda: make_policy(settings, outlook))
+            found = self._models[name] = _Model(name, self._engine)
         return found
 
     def _chosen(self, model: str | None) -> Iterable[_Model]:
@@ -147,12 +153,7 @@ class StreamBoxBatcher:
 
     def _set(self, model: _Model, **limits: Any) -> None:
         """Of all its lanes, those to come included."""
-        settings, outlook = (
-            self._engine.settings(model.name)._replace(**limits),
-            self._engine.outlook(model.name),
-        )
-        self._engine.change(model.name, settings)
-        model.make_policy = lambda: make_policy(settings, outlook)
+        self._engine.change(model.name, self._engine.settings(model.name)._replace(**limits))
         for lane in list(model.lanes.values()):
             for limit, value in limits.items():
                 setattr(lane.policy, limit, value)

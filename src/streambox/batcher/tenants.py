@@ -113,6 +113,15 @@ class Tenant:
         self.in_flight += 1
         self.queued += 1
 
+    def take_back(self, request: PendingRequest) -> None:
+        """*request*, admitted just now, is not accepted after all."""
+        self.accepted -= 1
+        self.refused += 1
+        self.in_flight -= 1
+        self.queued -= 1
+        if self.bucket is not None:
+            self.bucket.give_back(request.rows)
+
     def _check(self, request: PendingRequest, now_ns: int) -> None:
         if self.models is not None and request.model not in self.models:
             raise Forbidden(f"tenant {self.name!r} has no access to model {request.model!r}: ask for it")
