@@ -115,13 +115,16 @@ class Bench:
 
     def __init__(self, make_batcher: Callable[[Any], Any] = StreamBoxBatcher, **model: Any) -> None:
         self.clock = VirtualClock()
-        self.scheduler = Scheduler(self.clock, make_batcher)
+        self.scheduler = self.make_scheduler(make_batcher)
         self.batcher = self.scheduler.batcher
         self.served: dict[str, ServedModel] = {}
         self.executors: dict[str, VirtualExecutor] = {}
         self.submitted: list[PendingRequest] = []
         self.ended: list[PendingRequest] = []
         self.add_model("m", **model)
+
+    def make_scheduler(self, make_batcher: Callable[[Any], Any]) -> Scheduler:
+        return Scheduler(self.clock, make_batcher)
 
     def add_model(
         self,
