@@ -113,7 +113,10 @@ class VirtualExecutor:
 class Bench:
     """A scheduler in virtual time, and every request that it was given. ``ended`` is in order."""
 
-    def __init__(self, make_batcher: Callable[[Any], Any] = StreamBoxBatcher, **model: Any) -> None:
+    def __init__(
+        self, make_batcher: Callable[[Any], Any] = StreamBoxBatcher, *, shared: bool = False, **model: Any
+    ) -> None:
+        self.shared = shared
         self.clock = VirtualClock()
         self.scheduler = self.make_scheduler(make_batcher)
         self.batcher = self.scheduler.batcher
@@ -124,7 +127,7 @@ class Bench:
         self.add_model("m", **model)
 
     def make_scheduler(self, make_batcher: Callable[[Any], Any]) -> Scheduler:
-        return Scheduler(self.clock, make_batcher)
+        return Scheduler(self.clock, make_batcher, shared=self.shared)
 
     def add_model(
         self,
