@@ -35,7 +35,7 @@ def double_mapping(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def talkative(x):
-    print("said by the model")  # noqa: T201
+    print("said by the model")
     return x
 
 
