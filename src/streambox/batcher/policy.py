@@ -16,6 +16,7 @@ NEVER_NS: Final = sys.maxsize
 NO_ROWS: Final = sys.maxsize
 SLACK_NS: Final = 1_000_000  # from a decision to the worker, and from its answer to the caller
 _LOOKED_OVER: Final = 64
+_SATURATED: Final = 0.9  # from this utilization on, full batches given, time is what is lacking
 
 
 class Flush(NamedTuple):
@@ -221,13 +222,17 @@ class SloPolicy:
             lost += 1  # not even alone, and not even now
         if lost:
             return Refuse(lost)
-        first = self._fitting(places, now_ns)
-        if self._all_saved(places, first, now_ns):
-            return Flush(first, FlushReason.DEADLINE)
-        skip = self._in_the_way(places, now_ns)
-        if skip == len(places):
+        first, skip = self._fitting(places, now_ns), self._in_the_way(places, now_ns)
+        worth_it = skip >= self._cost_of_a_batch(now_ns) and self._all_saved(places, first, now_ns)
+        if worth_it or skip == len(places):
             return Flush(first, FlushReason.DEADLINE)
         return Refuse(skip) if slots.free == 1 else Flush(self.max_batch_size, FlushReason.DEADLINE, skip)
+
+    def _cost_of_a_batch(self, now_ns: int) -> float:
+        """How many rows one batch more loses: none while there is time to spare, else those of its fixed cost."""
+        rate = self._outlook.rows_per_ns(now_ns)
+        busy = rate * self._outlook.row_ns(self.max_batch_size)
+        return rate * self._outlook.fixed_ns if busy > _SATURATED else 0.0
 
     def _fitting(self, places: list[Place], now_ns: int) -> int:
         """The largest batch with the first request in it that meets its deadline, in rows."""

@@ -81,7 +81,7 @@ class Deadlines:
 class Known:
     """A batch of b rows takes 100 + 10 b ns."""
 
-    rate: float = 0.1
+    rate: float = 0.04
     fixed_ns: float = 100.0
 
     def bound_ns(self, rows: int) -> float:
@@ -90,10 +90,13 @@ class Known:
     def rows_per_ns(self, now_ns: int) -> float:
         return self.rate
 
+    def row_ns(self, rows: int) -> float:
+        return self.bound_ns(rows) / rows
+
 
 TWO = SlotView(2, can_stage=False)
 
-# At most 8 rows, a window of 10,000 ns, 5 ns of slack; 10 rows come while one batch costs 100 ns.
+# At most 8 rows, a window of 10,000 ns, 5 ns of slack; 4 rows come in the 100 ns that one batch costs.
 SLO = [
     ((), FREE, 0, Wait(NEVER_NS, 1), "nothing waits"),
     ((2000, 2000), FREE, 0, Wait(2000 - 130 - 5, 3), "until one more row could no longer join"),
@@ -121,6 +124,11 @@ def test_slo_policy_does_not_wait_where_waiting_buys_nothing():
     policy = SloPolicy(10_000, 8, Known(rate=0.02), slack_ns=5)
     assert policy.decide(Deadlines(9000, 9000), FREE, 0) == Flush(8, FlushReason.SLOTFREE)
     assert isinstance(policy.decide(Deadlines(9000), FREE, 0), Wait)
+
+
+def test_slo_policy_gives_up_one_request_where_a_batch_more_would_cost_ten():
+    saturated = SloPolicy(10_000, 8, Known(rate=0.1), slack_ns=5)
+    assert saturated.decide(Deadlines(120, 900, 900), FREE, 0) == Refuse(1)
 
 
 def test_slo_policy_keeps_nobody_beyond_the_time_window():
