@@ -264,7 +264,7 @@ def test_a_batcher_that_raises_when_a_slot_frees_does_not_keep_the_batch_from_it
 def test_dispatch_drops_who_has_ended_and_sends_the_rest():
     bench = Bench()
     a, b = bench.submit_many(2)
-    bench.batcher._lanes["m"].queue.take(2)
+    bench.batcher._models["m"].lanes[2].queue.take(2)
     bench.scheduler.cancel(a)
     assert bench.scheduler.dispatch("m", [a, b], FlushReason.DEADLINE).size == 1
     bench.settle()
@@ -275,7 +275,7 @@ def test_dispatch_drops_who_has_ended_and_sends_the_rest():
 def test_a_request_that_is_dispatched_twice_at_once_runs_and_ends_once():
     bench = Bench()
     first, second = bench.submit_many(2)
-    bench.batcher._lanes["m"].queue.take(2)
+    bench.batcher._models["m"].lanes[2].queue.take(2)
     bench.scheduler.dispatch("m", [first, second, first], FlushReason.BATCHSIZE)
     assert [batch.ids for batch in bench.batches] == [["0", "1"]]
     assert bench.batches[0].size == 2
