@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -350,7 +351,13 @@ def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
 
 
 def test_a_run_of_a_million_requests_makes_a_small_report(tmp_path: Path) -> None:
-    page = render(tmp_path, make_run(count=1_000_000, seconds=2900))
+    outcomes = make_run(count=1_000_000, seconds=2900)
+    summary = summary_of(outcomes, seconds=2900)
+    tracemalloc.start()
+    page = render(tmp_path, outcomes, summary)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 150_000_000  # the outcomes have 70 MB; ten times as many take no more than this
     assert len(page.encode()) < 2_500_000
     rates = charts_in(page)["rates"]["data"][0]
     assert len(rates["y"]) <= 602
