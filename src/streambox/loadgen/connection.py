@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from streambox.loadgen.sender import Sender
 
-MOST_BODY_BYTES: Final = 64 * 1024 * 1024
 IDLE: Final = -1
+_MIB_BITS: Final = 20
 
 
 class Framing(NamedTuple):
@@ -35,6 +35,7 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_begin",
         "_body",
         "_chunk",
         "_parser",
@@ -52,6 +53,7 @@ class ClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._body: bytes | bytearray = b""
         self._chunk = b""  # what the parser is at work on, where a response began with it
+        self._begin = b""  # the first read of the response that is coming in
         self._partial = False
         self.index = IDLE
         self.first_byte_ns = 0  # of the response that is coming in, by the monotonic clock
@@ -61,6 +63,9 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None and self._partial and self.index != IDLE and _ends_with_connection(self._begin):
+            self._sender.on_response(self, self._parser.get_status_code(), bytes(self._body), False)
+        self._body = self._begin = self._chunk = b""  # while a run goes on nothing collects us
         self._sender.on_lost(self)
 
     def send(self, index: int, request: bytes) -> None:
@@ -97,6 +102,8 @@ class ClientConnection(asyncio.Protocol):
     def _parse(self, data: bytes) -> None:
         whole, self._partial = not self._partial, True
         self._chunk = data if whole else b""
+        if whole:
+            self._begin = data
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -108,19 +115,33 @@ class ClientConnection(asyncio.Protocol):
             return
         if type(self._body) is bytes:
             self._body = bytearray(self._body)
+        before = len(self._body)
         self._body += body
-        if len(self._body) > MOST_BODY_BYTES:
+        if (before ^ len(self._body)) >> _MIB_BITS and self._sender.holds_too_much(self.held_bytes):
+            self._body = b""
             self._sender.on_garbage(self)
 
+    @property
+    def held_bytes(self) -> int:
+        """Of the response that is coming in."""
+        return len(self._body) if self._partial else 0
+
     def on_message_complete(self) -> None:
-        parser, body = self._parser, bytes(self._body)
+        parser, body, self._body = self._parser, bytes(self._body), b""
         self._partial = False
         status, keep_alive = parser.get_status_code(), parser.should_keep_alive()
         if status < 200:
             self._partial = True  # `100 Continue` and the like: the answer is yet to come
+            self._begin = b""
             return
         chunk, self._chunk = self._chunk, b""
         end = chunk.find(b"\r\n\r\n") + 4
         if end > 3 and chunk[end:] == body:  # neither chunked nor in several reads
             self._sender.learn(chunk[:end], Framing(status, len(body), keep_alive))
         self._sender.on_response(self, status, body, keep_alive)
+
+
+def _ends_with_connection(head: bytes) -> bool:
+    """Whether a response that begins so, or with so much of it, has no other end: as of HTTP/1.0."""
+    lines, blank, _ = head.lower().partition(b"\r\n\r\n")
+    return bool(blank) and b"\ncontent-length:" not in lines and b"\ntransfer-encoding:" not in lines

@@ -27,6 +27,9 @@ _SWEEP_S: Final = 0.005  # so often that one sweep has little to clear: at 30,00
 _CHECKS_AT_ONCE: Final = 16
 _SLACK_NS: Final = 200_000  # checks are put off when the next request is due sooner
 _MOST_UNCHECKED: Final = 8192
+_LARGE_BYTES: Final = 32 * 1024  # of a body that is judged at once, so that all that wait fit into memory
+_MOST_BODY_BYTES: Final = 64 << 20
+_MOST_HELD_BYTES: Final = 512 << 20  # by all responses that are coming in
 _MOST_HEADS: Final = 256
 _NEVER_NS: Final = 1 << 62
 _RETRY_S: Final = 0.05  # before a caller of a closed loop tries to connect again
@@ -89,7 +92,7 @@ class Sender:
     async def connect(self, count: int) -> None:
         """Open *count* connections beforehand. Raises RunFailed, naming the target, when none can be."""
         results = await asyncio.gather(*(self._open() for _ in range(count)), return_exceptions=True)
-        failure = next((result for result in results if isinstance(result, OSError)), None)
+        failure = next((result for result in results if isinstance(result, OSError | UnicodeError)), None)
         if not self._connections:
             raise RunFailed(
                 f"cannot connect to {self._target.url}: {reason(failure)}: is the server running?"
@@ -235,7 +238,10 @@ class Sender:
         now_ns = time.monotonic_ns() - self.start_ns
         self._recorder.on_response(index, connection.first_byte_ns - self.start_ns, now_ns, status)
         self.responses.add(now_ns - int(self._recorder.outcomes.intended_ns[index]))
-        self._unchecked.append((index, status, body))
+        if len(body) > _LARGE_BYTES:
+            self._checker.check(index, status, body)
+        else:
+            self._unchecked.append((index, status, body))
         if len(self._unchecked) > _MOST_UNCHECKED:
             self._check_one()
         else:
@@ -258,6 +264,12 @@ class Sender:
         if len(self.heads) == _MOST_HEADS:  # a date in it changes every second
             self.heads.clear()
         self.heads[head] = framing
+
+    def holds_too_much(self, body_bytes: int) -> bool:
+        """Whether a response, of which so much has come, is more than there is room for."""
+        if body_bytes > _MOST_BODY_BYTES:
+            return True
+        return sum(other.held_bytes for other in self._connections) > _MOST_HELD_BYTES
 
     def on_garbage(self, connection: ClientConnection) -> None:
         """What came is no HTTP response, or none that was asked for."""
