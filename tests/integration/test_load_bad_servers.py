@@ -71,7 +71,10 @@ def test_a_server_that_cannot_be_asked_for_a_models_inputs_is_one_line(api):
 
 
 def test_tls_where_plain_http_is_spoken_is_one_line():
-    with running(config_of()) as server, pytest.raises(RunFailed, match=r"TLS failed, [A-Z_]+: is") as error:
+    with (
+        running(config_of()) as server,
+        pytest.raises(RunFailed, match=r"TLS failed, [A-Z_]+: does it speak TLS") as error,
+    ):
         play(Target("127.0.0.1", server.port, "/", tls=True))
     assert "\n" not in str(error.value)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +11,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
+from streambox.commands.output import facts_of, written_whole
 from streambox.commands.target import DEFAULT_MODEL
 from streambox.commands.trace_options import (
     NAMES,
@@ -22,21 +22,19 @@ from streambox.commands.trace_options import (
     reading_options,
     trace_of,
 )
-from streambox.errors import RunFailed, UsageError
+from streambox.errors import UsageError
 from streambox.loadgen.payload import count_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
-from streambox.workload.events import Events
 from streambox.workload.fit import MODELS, check_models, fit
 from streambox.workload.processes import format_process
 from streambox.workload.schedule import Schedule
+from streambox.workload.source import events_of, kind_of
 from streambox.workload.traces import read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from streambox.workload.events import Events
 
-_MOST_LANES_SHOWN: Final = 20
 _MOST_TEXT: Final = 500  # of a process, to be printed in a terminal
-_PARQUET: Final = b"PAR1"
 
 
 @click.command("import")
@@ -59,11 +57,11 @@ def import_trace(trace: str, out: Path, payloads: int | None, seed: int, **given
     """
     options = WorkloadOptions(trace=trace_of(trace, given), lane_rule=lane_rule_of(given), seed=seed)
     bodies = payloads or (lambda lane: count_payloads(lane.model))
-    with _written_whole(out, Path(trace)) as part:
+    with written_whole(out, Path(trace)) as part:
         with reading(Console(stderr=True), trace) as progress:
             schedule = draw_schedule(options, DEFAULT_MODEL, bodies, progress)
         schedule.to_parquet(part)
-    for line in (*facts(schedule.recipe), *_facts(out, schedule)):
+    for line in (*facts(schedule.recipe), *facts_of(out, schedule)):
         click.echo(line)
 
 
@@ -81,9 +79,11 @@ def fit_trace(source: str, models: tuple[str, ...] | None, seed: int, out: Path 
     The last line is what to give to `streambox load --process`.
     """
     check_models(models or MODELS)
-    with _written_whole(out, Path(source)) if out is not None else nullcontext() as part:
+    with written_whole(out, Path(source)) if out is not None else nullcontext() as part:
         events = (
-            _schedule_events(source, given) if _is_parquet(source) else _trace_events(source, seed, given)
+            _schedule_events(source, given)
+            if kind_of(Path(source)) == "schedule"
+            else _trace_events(source, seed, given)
         )
         found = fit(events, models=models or MODELS, random=np.random.default_rng(seed))
         text = format_process(found.best.process, digits=6)
@@ -93,67 +93,13 @@ def fit_trace(source: str, models: tuple[str, ...] | None, seed: int, out: Path 
         click.echo(line)
 
 
-# ---- import --------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _written_whole(out: Path, source: Path) -> Iterator[Path]:
-    """
-    A file to write to, which becomes *out* once all has gone well; a device is written to itself.
-
-    Raises UsageError at once where none can be written there, RunFailed where it cannot be finished.
-    """
-    if out.exists() and source.exists() and out.samefile(source):
-        raise UsageError(f"{out}: is what is to be read: name another file to write")
-    out = Path(os.path.realpath(out))
-    if out.exists() and not out.is_file():
-        yield out
-        return
-    part = out.with_name(f".{out.name}.part")
-    try:
-        part.touch()
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
-    try:
-        yield part
-        os.replace(part, out)
-    except OSError as error:
-        raise RunFailed(f"{out}: cannot be written: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _facts(out: Path, schedule: Schedule) -> Iterator[str]:
-    duration_s = schedule.duration_ns / 1e9
-    rate = len(schedule) / duration_s
-    yield f"{out}: {len(schedule):,} requests in {duration_s:,.6g} s, {rate:,.6g}/s on average"
-    yield f"sha256 {schedule.sha256}"
-    requests = np.bincount(schedule.lane, minlength=len(schedule.lanes)).tolist()
-    for lane, count in list(zip(schedule.lanes, requests, strict=True))[:_MOST_LANES_SHOWN]:
-        yield f"{count:>14,}  {lane}"
-    if len(schedule.lanes) > _MOST_LANES_SHOWN:
-        yield f"{'':>14}  … and {len(schedule.lanes) - _MOST_LANES_SHOWN} more models and tenants"
-
-
 # ---- fit -----------------------------------------------------------------------------------------
-
-
-def _is_parquet(source: str) -> bool:
-    try:
-        if not Path(source).is_file():  # a pipe can be read but once
-            return False
-        with open(source, "rb") as file:
-            return file.read(len(_PARQUET)) == _PARQUET
-    except OSError:
-        return False  # whoever reads it as a trace says why
 
 
 def _schedule_events(source: str, given: dict[str, Any]) -> Events:
     if any(value is not None for value in given.values()):
         raise UsageError(f"{source}: is a schedule: --format, --from and the like say how a trace is read")
-    schedule = Schedule.from_parquet(Path(source))
-    names = tuple(map(str, schedule.lanes))
-    return Events(schedule.intended_ns, schedule.lane.astype(np.int32), names, schedule.duration_ns)
+    return events_of(Schedule.from_parquet(Path(source)), Path(source))
 
 
 def _trace_events(source: str, seed: int, given: dict[str, Any]) -> Events:

@@ -16,6 +16,7 @@ from streambox.workload.lanes import LaneRule, assign
 from streambox.workload.patterns import DEFAULT_UNITS, generate
 from streambox.workload.processes import parse_process
 from streambox.workload.schedule import Schedule, draw_payloads
+from streambox.workload.source import events_of
 from streambox.workload.traces import FORMATS, TraceOptions, read_trace
 from streambox.workload.transforms import apply_all, parse_transforms
 
@@ -32,11 +33,12 @@ _NS_PER_S: Final = 1_000_000_000
 class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
     One workload: a pattern by ``type``, file or folder, a constant ``rate_per_s``, an arrival
-    ``process`` such as ``gamma:rate=100,cv=3``, or a ``trace``.
+    ``process`` such as ``gamma:rate=100,cv=3``, a ``trace``, or what the ``redrawn`` schedule file
+    sends when.
 
-    ``length``, ``gap_time`` and ``lap_time`` count time units of ``time_unit_ns``. ``lane_rule``
-    says for which models and tenants the functions of a trace are. ``transforms`` (see
-    ``workload.transforms``) change what was drawn, in their order.
+    ``length``, ``gap_time`` and ``lap_time`` count time units of ``time_unit_ns``. ``transforms``
+    (see ``workload.transforms``) change what was drawn, in their order. ``lane_rule`` says for
+    which models and tenants the functions of a trace, or the lanes of that schedule, are.
     """
 
     type: Literal["bursty", "periodic", "sporadic"] = "bursty"
@@ -50,6 +52,7 @@ class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_s: float | None = None
     process: str | None = None
     trace: TraceOptions | None = None
+    redrawn: str | None = None
     lane_rule: LaneRule = LaneRule()
     duration_ns: int = 30 * _NS_PER_S
     arrivals: Arrivals = "poisson"
@@ -78,8 +81,9 @@ def draw_schedule(
         hint = ", or transform it less" if options.transforms else ""
         raise UsageError(f"the workload has no request at all: raise --multiple, --len or --rate{hint}")
     rule = options.lane_rule
-    if options.trace is not None:
-        rule = rule.of(names_lanes=FORMATS[recipe["trace"]["format"]].names_lanes)
+    if options.trace is not None or options.redrawn is not None:
+        named = options.redrawn is not None or FORMATS[recipe["trace"]["format"]].names_lanes
+        rule = rule.of(names_lanes=named)
         recipe["lane_rule"] = rule.recipe()
     assigned = assign(events, rule, model)
     counts = [payloads if isinstance(payloads, int) else payloads(lane) for lane in assigned.lanes]
@@ -125,6 +129,8 @@ def _draw_source(
 ) -> tuple[Events, dict[str, Any]]:
     if options.trace is not None:
         return _read_events(options, options.trace, random, progress)
+    if options.redrawn is not None:
+        return _scheduled_events(options, Path(options.redrawn))
     if options.rate_per_s is not None:
         recipe = _recipe(options, "rate_per_s", "duration_ns", "arrivals", "seed")
         instants_ns = arrivals_at_rate(options.rate_per_s, options.duration_ns, options.arrivals, random)
@@ -150,6 +156,14 @@ def _read_events(
     recipe |= _recipe(options, "seed") | {"duration_ns": trace.events.duration_ns}
     notes = [*trace.reasons, *trace.notes]
     return trace.events, recipe | ({"notes": notes} if notes else {})
+
+
+def _scheduled_events(options: WorkloadOptions, path: Path) -> tuple[Events, dict[str, Any]]:
+    """What another schedule sends when, and the recipe that drew that."""
+    schedule = Schedule.from_parquet(path)
+    events = events_of(schedule, path)
+    source = {"file": str(path), "sha256": schedule.sha256, "recipe": schedule.recipe}
+    return events, {"redrawn": source, "seed": options.seed, "duration_ns": events.duration_ns}
 
 
 def _draw_payloads(assigned: Assigned, counts: list[int], random: np.random.Generator) -> Int32s:

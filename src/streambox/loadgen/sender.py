@@ -93,7 +93,7 @@ class Sender:
     async def connect(self, count: int) -> None:
         """Open *count* connections beforehand. Raises RunFailed, naming the target, when none can be."""
         results = await asyncio.gather(*(self._open() for _ in range(count)), return_exceptions=True)
-        failure = next((result for result in results if isinstance(result, OSError)), None)
+        failure = next((result for result in results if isinstance(result, OSError | UnicodeError)), None)
         if not self._connections:
             raise RunFailed(f"cannot connect to {self._target.url}: {reason(failure)}{advice(failure)}")
 

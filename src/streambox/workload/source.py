@@ -2,79 +2,70 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
 
 from streambox.errors import UsageError
 from streambox.workload.arrivals import NS_PER_S, arrivals_in_units
 from streambox.workload.counts import read_counts
 from streambox.workload.events import Events
-from streambox.workload.schedule import Lane, Schedule
+from streambox.workload.schedule import Schedule, lane_text
 from streambox.workload.traces import TraceOptions, read_trace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
+Kind = Literal["schedule", "pattern", "trace"]
 
 _PARQUET: Final = b"PAR1"
-_GZIP: Final = b"\x1f\x8b"
 _LOOKED_AT: Final = 4096
 
 
 def read_source(path: Path, random: np.random.Generator) -> Events:
     """
-    The arrivals in *path*: a schedule, whose lanes are the functions, or a trace or pattern.
+    The arrivals in *path*: of a schedule, of a pattern with a count per second, or of a trace.
 
     *random* draws the instants that counts leave open. Raises UsageError.
     """
-    if is_schedule(path):
-        return _events_of(Schedule.from_parquet(path), path)
-    if _may_be_trace(path):
+    kind = kind_of(path)
+    if kind == "schedule":
+        return events_of(Schedule.from_parquet(path), path)
+    if kind == "trace":
         return read_trace(TraceOptions(path=str(path)), random).events
     counts = read_counts(path)
     return Events.of(arrivals_in_units(counts, NS_PER_S, random), len(counts) * NS_PER_S)
 
 
-class Provenance(NamedTuple):
-    """What a schedule file says of itself: its lanes, and the recipe that drew it."""
+def kind_of(path: Path) -> Kind:
+    """
+    What *path* is, by how it begins: words in the first line, none of them a name or a list, are counts.
 
-    lanes: tuple[Lane, ...]
-    recipe: dict[str, Any]
-
-
-def provenance(path: Path) -> Provenance | None:
-    """Of a file that ``read_source`` has read; None: it is no schedule."""
-    if not is_schedule(path):
-        return None
-    import pyarrow.parquet as pq
-
-    metadata = pq.read_schema(path).metadata
-    lanes = tuple(Lane(*pair) for pair in json.loads(metadata[b"streambox.lanes"]))
-    return Provenance(lanes, json.loads(metadata[b"streambox.recipe"]))
-
-
-def is_schedule(path: Path) -> bool:
-    """By what the file begins with. A file that cannot be read is none."""
+    What is no regular file, or cannot be read, is for the reader of traces. Raises UsageError where
+    there is none.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file")
     try:
-        with path.open("rb") as file:
-            return file.read(len(_PARQUET)) == _PARQUET
-    except OSError:
-        return False
-
-
-def _may_be_trace(path: Path) -> bool:
-    """Its rows have fields, or it is compressed: no pattern does or is."""
-    try:
+        if not path.is_file():  # a pipe can be read but once
+            return "trace"
         with path.open("rb") as file:
             begin = file.read(_LOOKED_AT)
     except OSError:
-        return False  # whoever reads it as a pattern says why
-    return begin.startswith(_GZIP) or b"," in begin or begin.lstrip().startswith(b"{")
+        return "trace"
+    if begin.startswith(_PARQUET):
+        return "schedule"
+    words = begin.lstrip().split(b"\n")[0].split()
+    return "pattern" if len(words) > 1 and all(map(_may_be_count, words)) else "trace"
 
 
-def _events_of(schedule: Schedule, path: Path) -> Events:
-    """What *schedule*, from *path*, sends when, and for which of its lanes."""
+def _may_be_count(word: bytes) -> bool:
+    """Whether it was meant as one, though it be negative, or a fraction, or NaN."""
+    return word.lower() in (b"nan", b"inf") or not word.strip(b"0123456789.+-eE")
+
+
+def events_of(schedule: Schedule, path: Path) -> Events:
+    """What *schedule*, from *path*, sends when; its functions are lanes, as ``lane_text`` writes them."""
     if not len(schedule) and len(schedule.payload):
         raise UsageError(f"{path}: the schedule of a closed loop has no instants")
     instants_ns = schedule.intended_ns
@@ -82,4 +73,5 @@ def _events_of(schedule: Schedule, path: Path) -> Events:
         raise UsageError(f"{path}: the schedule's instants are not in order from 0 on")
     after_last_ns = int(instants_ns[-1]) + 1 if len(schedule) else 0
     duration_ns = max(schedule.duration_ns, after_last_ns)
-    return Events(instants_ns, schedule.lane.astype("int32"), tuple(map(str, schedule.lanes)), duration_ns)
+    functions = tuple(map(lane_text, schedule.lanes))
+    return Events(instants_ns, schedule.lane.astype(np.int32), functions, duration_ns)

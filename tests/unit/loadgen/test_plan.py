@@ -13,7 +13,7 @@ from streambox.errors import UsageError
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.workload import generate
 from streambox.workload.lanes import LaneRule
-from streambox.workload.schedule import Lane
+from streambox.workload.schedule import Lane, Schedule
 from streambox.workload.traces import TraceOptions
 
 SECOND = 1_000_000_000
@@ -120,6 +120,86 @@ def test_len_past_the_end_of_a_file_is_refused(tmp_path):
 def test_a_workload_without_one_request_is_refused():
     with pytest.raises(UsageError, match="no request at all"):
         schedule_of(multiple=0.0)
+
+
+# ---- schedules drawn anew ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_lanes(tmp_path):
+    """Two lanes in turn, for two seconds."""
+    instants = np.arange(200, dtype=np.int64) * SECOND // 100
+    lane = (np.arange(200) % 2).astype(np.uint8)
+    lanes = (Lane("digits"), Lane("ranker", "acme"))
+    recipe = {"seed": 4, "duration_ns": 2 * SECOND}
+    Schedule(instants, np.zeros(200, np.int32), lane, lanes, recipe).to_parquet(tmp_path / "two.parquet")
+    return tmp_path / "two.parquet"
+
+
+def redrawn(path, *transforms, **options):
+    chosen = WorkloadOptions(redrawn=str(path), transforms=transforms, **options)
+    return draw_schedule(chosen, "digits", lambda lane: {"digits": 450, "ranker": 3}[lane.model])
+
+
+def test_arrivals_of_a_schedule_stay_at_their_instants_and_for_their_lanes(two_lanes):
+    before, after = Schedule.from_parquet(two_lanes), redrawn(two_lanes)
+    assert after.intended_ns.tolist() == before.intended_ns.tolist()
+    assert [after.lanes[lane] for lane in after.lane] == [before.lanes[lane] for lane in before.lane]
+    assert after.duration_ns == before.duration_ns
+
+
+def test_what_comes_through_a_transform_is_still_for_its_lane(two_lanes):
+    before, after = Schedule.from_parquet(two_lanes), redrawn(two_lanes, "thin:0.5")
+    whose = {
+        instant: before.lanes[lane] for instant, lane in zip(before.intended_ns, before.lane, strict=True)
+    }
+    assert 60 < len(after) < 140
+    for instant, lane in zip(after.intended_ns, after.lane, strict=True):
+        assert whose[instant] == after.lanes[lane]
+
+
+def test_a_schedules_payloads_are_drawn_anew_from_those_of_each_model(two_lanes):
+    made = redrawn(two_lanes)
+    of_ranker = made.payload[made.lane == made.lanes.index(Lane("ranker", "acme"))]
+    assert set(of_ranker.tolist()) == {0, 1, 2}
+    assert made.payload.max() > 100
+    hashes = [redrawn(two_lanes, seed=seed).sha256 for seed in (1, 1, 2)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_recipe_knows_the_schedule_again_and_what_drew_it(two_lanes):
+    recipe = redrawn(two_lanes, "thin:0.5", "warp:2", seed=7).recipe
+    sha256 = Schedule.from_parquet(two_lanes).sha256
+    drew = {"seed": 4, "duration_ns": 2 * SECOND}
+    assert recipe["redrawn"] == {"file": str(two_lanes), "sha256": sha256, "recipe": drew}
+    assert (recipe["seed"], recipe["transforms"]) == (7, ["thin:0.5", "warp:2"])
+    assert (recipe["source_duration_ns"], recipe["duration_ns"]) == (2 * SECOND, SECOND)
+
+
+def test_lanes_can_be_changed_by_rule(two_lanes):
+    assert redrawn(two_lanes, lane_rule=LaneRule(models=("ranker",))).lanes == (Lane("ranker"),)
+    by_hash = LaneRule(map="hash", models=("digits",), tenants=("x", "y"))
+    assert {lane.tenant for lane in redrawn(two_lanes, lane_rule=by_hash).lanes} <= {"x", "y"}
+
+
+def test_what_is_superposed_brings_its_lanes_and_a_pattern_is_for_the_model_of_the_run(tmp_path, two_lanes):
+    (tmp_path / "x-load.txt").write_text("3 5")
+    one = tmp_path / "one.parquet"
+    Schedule.of_lane(np.array([5], np.int64), np.zeros(1, np.int32), Lane("ranker"), {}).to_parquet(one)
+    both = redrawn(one, f"superpose:{two_lanes}")
+    assert set(both.lanes) == {Lane("ranker"), Lane("digits"), Lane("ranker", "acme")}
+    both = redrawn(one, f"superpose:{tmp_path / 'x-load.txt'}")
+    requests = dict(zip(both.lanes, np.bincount(both.lane).tolist(), strict=True))
+    assert requests == {Lane("digits"): 8, Lane("ranker"): 1}
+
+
+@pytest.mark.parametrize("content", [None, b"PAR1 and then junk", b""])
+def test_a_file_that_is_no_schedule_is_refused_in_one_line(tmp_path, content):
+    if content is not None:
+        (tmp_path / "x").write_bytes(content)
+    with pytest.raises(UsageError, match=r"/x: ") as caught:
+        redrawn(tmp_path / "x")
+    assert "\n" not in str(caught.value)
 
 
 # ---- traces --------------------------------------------------------------------------------------

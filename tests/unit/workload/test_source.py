@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from streambox.errors import UsageError
-from streambox.workload.schedule import Lane, Schedule
-from streambox.workload.source import read_source
+from streambox.workload.schedule import Lane, Schedule, parse_lane
+from streambox.workload.source import kind_of, read_source
 
 SECOND = 1_000_000_000
 
@@ -55,10 +55,12 @@ BAD = [
     (b"1 -2", "x: count 2 is '-2'"),
     (b"1 2.5", "x: count 2 is '2.5'"),
     (b"1 99999999999999", "x: count 2"),
-    (b"nan", "x: count 1 is 'nan'"),
-    (b"\x00\xff\xfe junk", "x: cannot be read as a workload"),
+    (b"1 nan", "x: count 2 is 'nan'"),
+    (b"nan", "x: begins with 'nan', which is no trace format"),
+    (b"how do you do", "x: begins with 'how do you do', which is no trace format"),
+    (b"\x00\xff\xfe junk", "x: is no text"),
     (b"PAR1 and then junk", "x: not a schedule of ours"),
-    (b"99999999999", "the workload has 1e\\+11 requests, the most is"),
+    (b"99999999999 1", r"the workload has 1e\+11 requests, the most is"),
 ]
 
 
@@ -71,7 +73,7 @@ def test_a_file_that_is_no_source_is_refused_in_one_line(tmp_path, content, reas
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"none\.txt: no such workload file"):
+    with pytest.raises(UsageError, match=r"none\.txt: no such file"):
         read(tmp_path / "none.txt")
     with pytest.raises(UsageError, match="cannot be read"):
         read(tmp_path)
@@ -103,3 +105,29 @@ def test_a_trace_is_read_by_its_first_lines(tmp_path, name, content):
     events = read_source(tmp_path / name, np.random.default_rng(0))
     assert np.diff(events.instants_ns).tolist() == [1_000_000_000]
     assert len(events.functions) == 2
+
+
+KINDS = [
+    (b"1 2 3", "pattern"),
+    (b"  0\t5\n7 8", "pattern"),
+    (b"1 -2 nan 2.5", "pattern"),  # meant as one: its reader says what is wrong
+    (b"5\n7\n", "trace"),
+    (b'{"t": 0.5}', "trace"),
+    (b"2023-11-16 18:17:03.9799600,374,44", "trace"),
+    (b"PAR1", "schedule"),
+    (b"\x7fELF 1 2", "trace"),
+    (b"", "trace"),
+]
+
+
+@pytest.mark.parametrize(("content", "kind"), KINDS, ids=[repr(row[0]) for row in KINDS])
+def test_what_a_file_is_is_seen_from_how_it_begins(tmp_path, content, kind):
+    (tmp_path / "x").write_bytes(content)
+    assert kind_of(tmp_path / "x") == kind
+
+
+def test_lanes_with_slashes_in_their_models_are_told_apart(tmp_path):
+    lanes = (Lane("org/net"), Lane("org", "net"))
+    made = Schedule(np.arange(2), np.zeros(2, np.int32), np.array([0, 1], np.uint8), lanes, {})
+    made.to_parquet(tmp_path / "x.parquet")
+    assert [parse_lane(name) for name in read(tmp_path / "x.parquet").functions] == list(lanes)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from streambox.commands.load import load
+from streambox.commands.load import _OF_A_PATTERN, load
+from streambox.commands.trace_options import OF_A_TRACE
 from streambox.commands.workload import workload
 from streambox.errors import UsageError
 from streambox.loadgen.payload import count_payloads
@@ -70,7 +71,7 @@ def test_json_has_all_of_it(pattern):
 
 
 def test_the_unit_and_the_seed_are_heeded(pattern):
-    assert "peak / mean, 500ms" in call("inspect", pattern, "--unit", "500ms")
+    assert "peak / mean, 500ms" in call("inspect", pattern, "--count-unit", "500ms")
     one, again, other = (call("inspect", pattern, "--json", "--seed", seed) for seed in (1, 1, 2))
     assert one == again != other
 
@@ -110,33 +111,13 @@ def test_what_is_drawn_is_what_load_with_the_same_options_sends(tmp_path, argume
 
 
 def test_two_processes_draw_the_same_file(tmp_path):
-    options = [
-        "--type",
-        "bursty",
-        "--len",
-        "30",
-        "--multiple",
-        "0.05",
-        "--transform",
-        "scale:2.5",
-        "--transform",
-        "cv:3",
-    ]
+    options = ["--type", "bursty", "--len", "30", "--multiple", "0.05"]
+    options += ["--transform", "scale:2.5", "--transform", "cv:3"]
+    draw = [sys.executable, "-m", "streambox.cli", "workload", "draw", *options, "--out"]
     for name in ("a", "b"):
-        command = [
-            sys.executable,
-            "-m",
-            "streambox.cli",
-            "workload",
-            "draw",
-            *options,
-            "--out",
-            str(tmp_path / name),
-        ]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run([*draw, str(tmp_path / name)], check=True, capture_output=True)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    recipe = Schedule.from_parquet(tmp_path / "a").recipe
-    assert recipe["transforms"] == ["scale:2.5", "cv:3"]
+    assert Schedule.from_parquet(tmp_path / "a").recipe["transforms"] == ["scale:2.5", "cv:3"]
 
 
 def test_a_file_is_drawn_anew_with_its_lanes_or_for_one_model(tmp_path, pattern):
@@ -170,33 +151,95 @@ def test_the_configuration_speaks_here_too(tmp_path):
 
 def test_quiet_says_nothing_of_transforms(tmp_path):
     printed = call("draw", "--rate", 50, "--transform", "scale:2", "--quiet", "--out", tmp_path / "a.parquet")
-    assert len(printed.splitlines()) == 1
+    assert printed.splitlines()[0].startswith(f"{tmp_path / 'a.parquet'}: ")
 
 
 # ---- both ----------------------------------------------------------------------------------------
 
 
-def test_their_options_are_loads_own():
+def test_their_options_are_loads_own_all_that_say_what_arrives():
     """So that a source which load learns is not forgotten here."""
     of_load = {parameter.name: parameter for parameter in load.params}
-    for name in ("inspect", "draw"):
-        shared = [each for each in workload.commands[name].params if of_load.get(each.name) is each]
-        assert {"type", "rate", "process", "transforms", "seed", "workload_file"} <= {
-            each.name for each in shared
-        }
+    lanes = {"lane_map", "models", "tenants"}
+    needed = {"type", "rate", "process", "trace", "transforms", "seed", "duration", "arrivals"}
+    needed |= {*_OF_A_PATTERN, *OF_A_TRACE}
+    for name, others in (("inspect", lanes), ("draw", set())):
+        shared = {each.name for each in workload.commands[name].params if of_load.get(each.name) is each}
+        assert needed - others <= shared
+
+
+def test_a_pattern_file_takes_the_references_parameters_here_too(tmp_path, pattern):
+    call(
+        "draw", pattern, "--multiple", 0.5, "--gap-time", 1, "--lap-time", 2, "--out", tmp_path / "s.parquet"
+    )
+    schedule = Schedule.from_parquet(tmp_path / "s.parquet")
+    assert np.bincount(schedule.intended_ns // SECOND).tolist() == [20, 0, 0, 0, 0, 0, 30]
+    assert schedule.recipe["workload_file"] == str(pattern)
+
+
+@pytest.fixture
+def trace(tmp_path):
+    path = tmp_path / "calls.jsonl"
+    rows = [
+        json.dumps({"t": number / 10, "model": "digits", "tenant": "xy"[number % 2]}) for number in range(90)
+    ]
+    path.write_text("\n".join(rows))
+    return path
+
+
+def test_a_trace_is_read_transformed_and_shared_out(tmp_path, trace):
+    assert "10.1/s" in call("inspect", trace)  # 90 within 8.9 s
+    by_file, by_option = (
+        json.loads(call("inspect", *source, "--json")) for source in ([trace], ["--trace", trace])
+    )
+    assert by_file["sources"] == [{**source, "name": trace.name} for source in by_option["sources"]]
+    printed = call("draw", trace, "--transform", "thin:0.5", "--out", tmp_path / "s.parquet").splitlines()
+    assert printed[0] == f"{trace}: jsonl, 90 rows, 0 of them skipped, 2 functions"
+    assert printed[1].startswith("thin:0.5: 90 → ")
+    assert set(Schedule.from_parquet(tmp_path / "s.parquet").lanes) == {
+        Lane("digits", "x"),
+        Lane("digits", "y"),
+    }
+    call("draw", trace, "--map", "one", "--from", "1s", "--to", "2s", "--out", tmp_path / "s.parquet")
+    schedule = Schedule.from_parquet(tmp_path / "s.parquet")
+    assert (len(schedule), schedule.lanes) == (10, (Lane("digits"),))
+
+
+def test_lanes_of_a_schedule_can_be_changed(tmp_path, trace):
+    call("draw", trace, "--out", tmp_path / "a.parquet")
+    rule = ("--map", "top-k:1+rest", "--models", "digits,resnet50")
+    call("draw", tmp_path / "a.parquet", *rule, "--out", tmp_path / "b.parquet")
+    assert set(Schedule.from_parquet(tmp_path / "b.parquet").lanes) == {Lane("digits"), Lane("resnet50")}
+
+
+def test_how_many_payloads_there_are_can_be_said(tmp_path, pattern):
+    call("draw", pattern, "--payloads", 2, "--out", tmp_path / "a.parquet")
+    assert set(Schedule.from_parquet(tmp_path / "a.parquet").payload.tolist()) == {0, 1}
+
+
+def test_a_run_that_fails_leaves_the_file_that_was_there(tmp_path, pattern):
+    out = tmp_path / "s.parquet"
+    call("draw", pattern, "--out", out)
+    before = out.read_bytes()
+    with pytest.raises(UsageError):
+        call("draw", pattern, "--transform", "len:1h", "--out", out)
+    assert out.read_bytes() == before
+    assert list(tmp_path.glob(".*")) == []
 
 
 BAD = [
     (["inspect"], "which workload"),
     (["draw", "--out", "x"], "which workload"),
-    (["inspect", "none.txt"], "no such workload file"),
-    (["inspect", "x-load.txt", "--len", "5"], "--len draws a workload, and x-load.txt has one"),
-    (["inspect", "x-load.txt", "--gap-time", "5"], "--gap-time draws a workload"),
-    (["draw", "x-load.txt", "--rate", "5", "--out", "x"], "--rate draws a workload"),
-    (["inspect", "x-load.txt", "--against", "none.parquet"], "no such workload file"),
+    (["inspect", "none.txt"], "none.txt: no such file"),
+    (["inspect", "x-load.txt", "--len", "5"], "has only 3 time units"),
+    (["inspect", "x-load.txt", "--duration", "5s"], "--duration goes with --rate"),
+    (["inspect", "x-load.txt", "--format", "jsonl"], "--format goes with --trace"),
+    (["draw", "x-load.txt", "--rate", "5", "--out", "x"], "--rate draws a workload, and x-load.txt has one"),
+    (["draw", "x-load.txt", "--out", "x-load.txt"], "is what is to be read: name another file"),
+    (["inspect", "x-load.txt", "--against", "none.parquet"], "none.parquet: no such file"),
     (["inspect", "x-load.txt", "--transform", "nonsense"], "no transform 'nonsense'"),
     (["inspect", "x-load.txt", "--transform", "len:1h"], "len: time is 3600 s, but the source lasts for 3s"),
-    (["inspect", "x-load.txt", "--unit", "1ns"], "choose a longer one"),
+    (["inspect", "x-load.txt", "--count-unit", "1ns"], "choose a longer one"),
     (["inspect", "x-load.txt", "--out", "/dev/null/x"], "/dev/null/x: cannot be written: Not a directory"),
     (["inspect", "--rate", "5", "--process", "poisson:rate=5"], "exclude each other"),
     (["inspect", "--type", "bursty", "--gap-time", "0"], "gap_time is 0"),

@@ -188,7 +188,7 @@ def test_a_process_too_long_to_paste_goes_to_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["none.txt"], "no such trace"),
+        (["none.txt"], "no such file"),
         (["none.txt", "--models", "hawkes"], f"choose from {', '.join(MODELS)}"),
         (["few.txt"], "takes at least 3"),
         (["s.parquet", "--format", "huawei"], "is a schedule: --format"),

@@ -211,7 +211,7 @@ IMPOSSIBLE = [
     ("copies:9000", "the most is 5e\\+07"),
     ("scale:2,unit=1us", "more than 10,000,000"),
     ("thin:0.5,only=nobody", "only is 'nobody', and no function has that name"),
-    ("superpose:no-such.txt", "no-such.txt: no such workload file"),
+    ("superpose:no-such.txt", "no-such.txt: no such file"),
 ]
 
 
