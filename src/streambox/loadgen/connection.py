@@ -62,6 +62,8 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._sender.on_lost(self)
+        # It refers to us, as the transport does: while a run goes on nothing collects such circles.
+        del self._parser
 
     def send(self, index: int, request: bytes) -> None:
         self.index = index

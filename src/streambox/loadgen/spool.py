@@ -95,6 +95,7 @@ def recording(out: Path | None, schedule: Schedule, state: RunState, shares: int
                 spool = Spool.create(Path(scratch), schedule, shares)
             except OSError as error:
                 raise UsageError(f"{scratch}: cannot be written: {error.strerror or error}") from None
+            del schedule  # the one in the spool takes no memory
             yield spool
         return
     folder = out / FOLDER
@@ -105,6 +106,7 @@ def recording(out: Path | None, schedule: Schedule, state: RunState, shares: int
         (folder / _STATE).write_bytes(msgspec.json.encode(state))
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
+    del schedule
     yield spool
 
 
