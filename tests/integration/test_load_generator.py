@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import io
 import json
 import signal
@@ -21,6 +23,7 @@ from streambox.cli import main
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.calibrate import calibrate
 from streambox.loadgen.certificate import keep, kept
+from streambox.loadgen.connection import ClientConnection
 from streambox.loadgen.live import make_live_view
 from streambox.loadgen.payload import Target, make_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
@@ -947,3 +950,27 @@ def test_a_schedule_that_cannot_be_replayed_is_refused(schedule, reason):
     options = RunOptions(target=Target("127.0.0.1", 1, "/"))
     with pytest.raises(UsageError, match=reason):
         run_load(WorkloadOptions(), options, "digits", CONSOLE, quiet=True, schedule=made)
+
+
+def test_connections_that_are_gone_take_no_memory_while_a_run_goes_on(monkeypatch):
+    """No collection runs meanwhile: what refers to itself in a circle would stay to the end."""
+    left: list[int] = []
+
+    @contextlib.contextmanager
+    def uncollected():
+        gc.collect()
+        gc.disable()
+        try:
+            yield
+        finally:
+            left.append(sum(isinstance(found, ClientConnection) for found in gc.get_objects()))
+            gc.enable()
+
+    async def closing(asked: Asked) -> bytes:
+        return http(reply(asked), head="Connection: close\r\n")
+
+    monkeypatch.setattr("streambox.loadgen.run.collector_paused", uncollected)
+    with TinyServer(closing) as server:
+        assert ends(run(server, connections=16)) == {"ok": 200}
+    assert server.connections >= 200
+    assert left[0] <= 16

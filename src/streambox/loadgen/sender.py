@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections import deque
@@ -192,13 +193,12 @@ class Sender:
         if not self._addresses:
             target = self._target
             self._addresses = await self._loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        failure: OSError | None = None
-        for family, kind, protocol, _, address in self._addresses:
-            try:
+        *others, last = self._addresses
+        for family, kind, protocol, _, address in others:
+            with contextlib.suppress(OSError):
                 return await self._opened(family, kind, protocol, address)
-            except OSError as error:
-                failure = error
-        raise failure or OSError("the name has no address")
+        family, kind, protocol, _, address = last
+        return await self._opened(family, kind, protocol, address)
 
     async def _opened(self, family: int, kind: int, protocol: int, address: Any) -> socket.socket:
         opened = socket.socket(family, kind, protocol)

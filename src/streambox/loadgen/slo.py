@@ -7,6 +7,7 @@ percentile it stands for an endless response time.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -15,6 +16,7 @@ import msgspec
 import numpy as np
 
 from streambox.errors import UsageError
+from streambox.loadgen.histogram import Durations
 from streambox.units import format_duration, parse_duration, parse_rate
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class Objective(msgspec.Struct, frozen=True):
 
     def judge(self, outcomes: Outcomes, lanes: Sequence[Lane], duration_ns: int) -> Judgement:
         """Whether *outcomes*, of a run over *duration_ns*, meet it."""
-        value = self._value(self._mine(outcomes, lanes), duration_ns)
+        value = self._value(outcomes, lanes, duration_ns)
         if value is None:
             return Judgement(self, None, holds=False)
         return Judgement(self, value, holds=_RELATIONS[self.relation](value, self.limit))
@@ -96,19 +98,27 @@ class Objective(msgspec.Struct, frozen=True):
         mine = [self.tenant in (None, lane.tenant) and self.model in (None, lane.model) for lane in lanes]
         return np.array(mine, np.bool_)
 
-    def _value(self, outcomes: Outcomes, duration_ns: int) -> float | None:
-        count, ok = len(outcomes), int(outcomes.ok.sum())
+    def _value(self, outcomes: Outcomes, lanes: Sequence[Lane], duration_ns: int) -> float | None:
+        count, right = 0, Durations()
+        for some in outcomes.in_parts():
+            mine = self._mine(some, lanes)
+            count += len(mine)
+            right.add(mine.done_ns[mine.ok] - mine.intended_ns[mine.ok])
+        ok = right.count
         if self.kind == "throughput":
             return ok / max(duration_ns, 1) * 1e9
         if not count:
             return None
         if self.kind in ("ok", "errors"):
             return ok / count if self.kind == "ok" else 1 - ok / count
-        responses_ns = np.where(outcomes.ok, outcomes.done_ns - outcomes.intended_ns, _ENDLESS)
-        if self.kind == "percentile":
-            # The smallest value that this share does not exceed: no interpolation towards "endless".
-            return float(np.percentile(responses_ns, self.rank, method="inverted_cdf"))
-        return float(responses_ns.max() if self.kind == "max" else responses_ns.mean())
+        if self.kind == "mean":
+            return (right.total + (count - ok) * _ENDLESS) / count
+        # The smallest value that this share does not exceed: no interpolation towards "endless".
+        share = self.rank / 100 if self.kind == "percentile" else 1
+        number = max(1, math.ceil(share * count - 1e-9))
+        if number > ok:
+            return float(_ENDLESS)
+        return float(right.largest) if self.kind == "max" else right.smallest(number)
 
 
 class Judgement(msgspec.Struct, frozen=True):
