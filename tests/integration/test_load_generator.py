@@ -807,12 +807,16 @@ def test_find_max_finds_what_a_server_takes(tmp_path, monkeypatch, capsys):
             "40",
         ]
         more = ["--segment", "500ms", "--precision", "0.5", "--timeout", "2s", "--json"]
+        more += ["--out", str(tmp_path / "new" / "found.json"), "--page", str(tmp_path / "found.html")]
         monkeypatch.setattr(sys, "argv", ["streambox", "load", "find-max", *arguments, *more])
         with pytest.raises(SystemExit) as end:
             main()
     assert not end.value.code
     found = json.loads(capsys.readouterr().out)
     assert 40 <= found["rate_per_s"] <= 130
+    assert found["rate_per_s"] <= found["limit_per_s"]["high"]
+    assert json.loads((tmp_path / "new" / "found.json").read_text()) == found
+    assert (tmp_path / "found.html").stat().st_size > 100_000
     assert [trial["verdict"] for trial in found["curve"]] == sorted(
         (trial["verdict"] for trial in found["curve"]), reverse=True
     )
@@ -825,6 +829,7 @@ def test_find_max_finds_what_a_server_takes(tmp_path, monkeypatch, capsys):
         (["--slo", "p99<5ms", "--from", "0"], "must be above 0"),
         (["--slo", "p99<5ms", "--from", "50", "--to", "10"], "not above the highest"),
         (["--slo", "p99"], "is no objective"),
+        (["--slo", "p99<5ms", "--page", "/proc/x/found.html"], "cannot be written"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(options, reason, monkeypatch, capsys):
@@ -833,6 +838,24 @@ def test_a_search_that_makes_no_sense_is_refused(options, reason, monkeypatch, c
         main()
     assert end.value.code == 2
     assert reason in capsys.readouterr().err
+
+
+def test_a_search_whose_first_rate_cannot_be_kept_ends_with_a_reason(monkeypatch, capsys):
+    """One connection, and answers that take longer than requests are apart: all lag, and no verdict."""
+
+    async def slow(asked: Asked) -> bytes:
+        await asyncio.sleep(0.05)
+        return http(reply(asked))
+
+    with TinyServer(slow) as server:
+        arguments = ["--url", server.target.url, "--slo", "p99<5s", "--from", "100", "--connections", "1"]
+        monkeypatch.setattr(sys, "argv", ["streambox", "load", "find-max", *arguments, "--segment", "500ms"])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert end.value.code == 1
+    complaint = capsys.readouterr().err
+    assert "the load generator cannot keep it" in complaint
+    assert "the search ended before" in complaint
 
 
 def test_calibrate_certifies_a_rate_and_keeps_it(tmp_path, monkeypatch):

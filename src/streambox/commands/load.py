@@ -236,14 +236,18 @@ def _show(summary: dict[str, Any], *, as_json: bool = False) -> None:
 @click.option("--most-segments", type=click.IntRange(3), default=20, show_default=True, help="Per rate.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="JSON file for what was found.")
+@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Page with the curve to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON instead of the table.")
-def find_max(config_path: Path | None, out: Path | None, as_json: bool, **given: Any) -> None:
+def find_max(
+    config_path: Path | None, out: Path | None, page: Path | None, as_json: bool, **given: Any
+) -> None:
     """
     Search the highest rate at which every objective holds.
 
     Each rate is tried in independent segments until it is clear whether it holds; rates
     double until one fails, then the gap is halved. Exit code 1 when no rate holds.
     """
+    from streambox.loadgen.found_page import write_found
     from streambox.loadgen.probe import FindOptions, find_max_rate, found_json, found_table
 
     config = load_config(config_path)
@@ -259,19 +263,26 @@ def find_max(config_path: Path | None, out: Path | None, as_json: bool, **given:
         seed=given["seed"],
     )
     sending = sending_options(config, given)
+    for path in (out, page):
+        if path is not None:
+            prepare_folder(path.parent)
     found = find_max_rate(
         options, sending, model_of(config, given), payload_options(given), Console(stderr=True)
     )
     text = found_json(options, found)
-    if out is not None:
-        try:
+    try:
+        if out is not None:
             out.write_bytes(text)
-        except OSError as error:
-            raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
+        if page is not None:
+            write_found(page, options, found)
+    except OSError as error:
+        raise RunFailed(f"{error.filename}: cannot be written: {error.strerror or error}") from None
     if as_json:
         click.echo(text, nl=False)
     else:
         Console().print(found_table(options, found))
+    if not found.trials:
+        raise RunFailed("the search ended before it was clear of any rate whether it holds")
     if found.rate_per_s is None:
         raise RunFailed(f"no rate holds {', '.join(given['slo'])}: not even {found.trials[0].rate_per_s:g}/s")
 
