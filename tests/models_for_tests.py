@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 
 import streambox
+from streambox.executor import wire
+from streambox.executor.base import BatchErrorKind
 
-KILL, HANG, WAIT, GARBAGE, LEAVE_CHILD, EXIT = 101, 102, 103, 104, 105, 106
+KILL, HANG, WAIT, GARBAGE, LEAVE_CHILD, EXIT, ANSWER_ANOTHER = 101, 102, 103, 104, 105, 106, 107
 
 
 def double(x):
@@ -113,6 +115,9 @@ def obey(x):
             return np.full_like(x, child.pid)
         case 106:
             sys.exit(7)
+        case 107:
+            stray = wire.encode(wire.Failed(10**9, BatchErrorKind.MODEL, "not asked for", retryable=True))
+            os.write(int(sys.argv[-1]), b"".join(stray))
     return 2 * x
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from streambox.commands.load import load
-from streambox.config import Config
+from streambox.config import Config, parse_config
 from streambox.loadgen.mix_file import parse_mix
 
 ROOT = Path(__file__).parent.parent.parent
@@ -64,6 +64,17 @@ KEYS = sorted({name for struct in structs(Config) for name in struct.__struct_en
 @pytest.mark.parametrize("key", KEYS)
 def test_every_configuration_key_is_documented(key):
     assert f"`{key}`" in (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+
+def test_the_configurations_in_the_documents_are_valid():
+    shown = [
+        block
+        for d in DOCUMENTS
+        for block in re.findall(r"```yaml\n(.*?)```", d.read_text("utf-8"), re.DOTALL)
+    ]
+    assert shown
+    for block in shown:
+        parse_config(block)
 
 
 def test_the_configuration_reference_is_what_the_types_say(monkeypatch):

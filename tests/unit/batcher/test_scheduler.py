@@ -146,6 +146,13 @@ def test_who_leaves_while_queued_is_never_executed_and_its_mates_are_answered():
     assert bench.batches[0].ids == ["0", "2"]
 
 
+def test_who_leaves_is_forgotten_though_nothing_else_happens():
+    bench = Bench(window_ms=1000, max_batch_size=10_000)
+    for request in bench.submit_many(1000):
+        bench.scheduler.cancel(request)
+    assert len(bench.served["m"].expiry._queue) < 100
+
+
 def test_who_leaves_while_its_batch_runs_is_not_called_and_its_mates_are():
     bench = Bench(max_batch_size=2)
     a, b = bench.submit_many(2)
@@ -337,6 +344,15 @@ def test_a_caller_who_submits_again_from_a_bad_rows_answer_finds_the_slot_taken(
     assert states(bench.submitted) == ["COMPLETED", "FAILED"] + ["COMPLETED"] * 4
 
 
+def test_so_does_one_whose_bad_row_leaves_at_the_end_of_its_window():
+    bench = Bench(window_ms=5, max_batch_size=3)
+    bench.submit(value=math.nan, on_done=lambda _: bench.submit_many(3))
+    bench.submit()
+    bench.settle()
+    assert [len(batch.ids) for batch in bench.batches] == [1, 3]
+    assert max(batch.running_before for batch in bench.batches) == 0
+
+
 @pytest.mark.parametrize("position", [0, 7, 15])
 @pytest.mark.parametrize("outcome", [BROKEN, DIED, RowErrors({0: "no"})], ids=["raises", "dies", "refuses"])
 def test_one_bad_request_in_sixteen_leaves_fifteen_with_their_answers(position, outcome):
@@ -377,6 +393,22 @@ def test_retries_go_before_what_waits():
     bench.settle()
     assert [batch.ids for batch in bench.batches] == [["0", "1"], ["0"], ["1"], ["2", "3"]]
     assert [batch.reason for batch in bench.batches] == ["batchsize", "retry", "retry", "batchsize"]
+
+
+def test_nothing_is_staged_ahead_of_retries_however_quick_the_model():
+    bench = Bench(max_batch_size=2, service_ns=MS // 10, outcome=poison("80"))
+    for _ in range(40):  # until its time is known
+        bench.submit_many(2)
+        bench.settle()
+    before = len(bench.batches)
+    bad, mate = bench.submit_many(2)
+    assert bad.request_id == "80"
+    while bench.batches[-1].reason != "retry":
+        bench.clock.advance_to(bench.clock.next_ns())
+    bench.submit_many(2)  # a full batch, while one half runs and the other waits
+    bench.settle()
+    assert [batch.reason for batch in bench.batches[before:]] == ["batchsize", "retry", "retry", "batchsize"]
+    assert states([bad, mate]) == ["FAILED", "COMPLETED"]
 
 
 def test_retries_are_not_started_before_a_slot_is_free():
