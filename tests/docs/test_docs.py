@@ -12,6 +12,7 @@ import pytest
 
 from streambox.commands.load import load
 from streambox.config import Config, parse_config
+from streambox.experiments.sweep_file import parse_sweep
 from streambox.loadgen.mix_file import parse_mix
 
 ROOT = Path(__file__).parent.parent.parent
@@ -74,7 +75,18 @@ def test_the_configurations_in_the_documents_are_valid():
     ]
     assert shown
     for block in shown:
+        if re.search("^(streams|vary):", block, re.MULTILINE):
+            continue  # a mix, or a sweep: see those
         parse_config(block)
+
+
+def test_the_sweeps_in_the_documents_are_valid(tmp_path):
+    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    shown = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "vary:" in block]
+    assert shown
+    known = {option.removeprefix("--"): False for option in load_options()}
+    for block in shown:
+        assert parse_sweep(block, tmp_path, known).axes
 
 
 def test_the_configuration_reference_is_what_the_types_say(monkeypatch):

@@ -57,7 +57,7 @@ def progress_of(lanes: tuple[Lane, ...]) -> list[Progress]:
         drawn = draw_schedule(workload, "digits", len(payloads))
         lane = (np.arange(len(drawn)) % len(lanes)).astype(np.uint8)
         schedule = Schedule(drawn.intended_ns, drawn.payload, lane, lanes, drawn.recipe)
-        uvloop.run(Run(schedule, payloads, RunOptions(target=server.target), view)())
+        uvloop.run(Run(schedule, [payloads] * len(lanes), RunOptions(target=server.target), view)())
     return view.told
 
 
