@@ -134,12 +134,15 @@ class Scheduler:
         self.clock = clock
         self.shared = shared  # between tenants: every request names its own
         self.on_idle: Callable[[], None] | None = None
+        self._rows_before: Callable[[PendingRequest, int], int] = lambda *_: 0
         self.on_unloaded: Callable[[str], None] | None = None  # a request came for a model that is not ready
         self._served: dict[str, ServedModel] = {}
         self._batch_id = 0
         self._on_end = self._ended
         self._now_ns = clock.now_ns
         self.batcher = make_batcher(self)  # last: its constructor may use the engine
+        # One's own Batcher may have any order: then only what an idle system could not do is hopeless.
+        self._rows_before = getattr(self.batcher, "rows_before", self._rows_before)
 
     # ---- what the outside calls ------------------------------------------------------------------
 
@@ -400,19 +403,17 @@ class Scheduler:
         """
         own_ns, forecast = request.timeout_ns, served.forecast
         timeout_ns = served.timeout_ns if own_ns is None else min(own_ns, served.timeout_ns)
-        counters = served.counters
+        ahead = self._rows_before(request, now_ns + timeout_ns)
         rate = served.rows_per_ns(now_ns)
-        late_ns = forecast.finish_ns(counters.queued, request.rows, now_ns, rate) - now_ns - timeout_ns
+        late_ns = forecast.finish_ns(ahead, request.rows, now_ns, rate) - now_ns - timeout_ns
         if late_ns <= 0:
             return
-        counters.refused += 1
+        served.counters.refused += 1
         if forecast.least_ns(request.rows) > timeout_ns:
             raise DeadlineExceeded(
                 f"the deadline of {timeout_ns / 1e6:g} ms is shorter than the model takes: allow it more"
             )
-        hopeless = Hopeless(
-            f"the deadline of {timeout_ns / 1e6:g} ms would pass: {counters.queued} requests are before it"
-        )
+        hopeless = Hopeless(f"the deadline of {timeout_ns / 1e6:g} ms would pass: {ahead} rows are before it")
         hopeless.retry_after_s = max(1, math.ceil(late_ns / 1e9))
         raise hopeless
 

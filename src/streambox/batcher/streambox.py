@@ -116,6 +116,17 @@ class StreamBoxBatcher:
         if queue.rows >= lane.wake_rows:
             self._decide(lane)
 
+    def rows_before(self, request: PendingRequest, deadline_ns: int) -> int:
+        """How many rows would run before *request*, if it came now with that deadline."""
+        rows = 0
+        for lane in self._model(request.model).lanes.values():
+            if lane.policy.by_deadline:
+                places = lane.queue.ahead(lane.queue.count)
+                rows += sum(place.rows for place in places if place.deadline_ns <= deadline_ns)
+            else:
+                rows += lane.queue.rows
+        return rows
+
     def batch(self, model: str, reason: FlushReason) -> Batch | None:
         found = self._model(model)
         if reason is FlushReason.DRAIN:

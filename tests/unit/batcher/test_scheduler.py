@@ -539,3 +539,31 @@ def test_an_executor_that_raises_against_its_contract_loses_no_request(logs):
     assert states(requests) == ["FAILED"] * 10
     assert "out of order" in str(requests[0].error)
     assert bench.scheduler.slots("m").free == 1
+
+
+# ---- what would be late --------------------------------------------------------------------------
+
+
+def loaded(policy: str) -> Bench:
+    """10 ms a batch of one row, as it has shown; one runs, and twenty wait with a second to go."""
+    bench = Bench(policy=policy, max_batch_size=1, timeout_ms=1000, service_ns=10 * MS, window_ms=0)
+    for _ in range(5):
+        bench.submit()
+        bench.settle()
+    bench.submit_many(21)
+    return bench
+
+
+@pytest.mark.parametrize(("policy", "refused"), [("window", True), ("eager", True), ("slo", False)])
+def test_an_urgent_request_is_hopeless_only_where_it_has_to_queue_behind_the_patient(policy, refused):
+    bench = loaded(policy)
+    if refused:
+        assert bench.refused(timeout_ms=50).code == "deadline_hopeless"
+        return
+    urgent = bench.submit(timeout_ms=50)
+    bench.settle()
+    assert urgent.state.name == "COMPLETED"
+
+
+def test_a_deadline_shorter_than_the_model_takes_is_told_from_one_that_the_load_forbids():
+    assert loaded("slo").refused(timeout_ms=5).code == "deadline_exceeded"
