@@ -344,9 +344,7 @@ class Scheduler:
         else:
             served.retries.extend(settle(batch, result))
             self._refill(served)
-            log.warning(
-                "batch failed", model=batch.model, batch=batch.id, size=batch.size, cause=_why(result)
-            )
+            _tell(batch, result)
         batch.release()
         served.expiry.prune(served.counters.in_flight)
         self._check_idle()
@@ -439,10 +437,12 @@ _NO_SLOT: Final = SlotView(0, can_stage=False)
 _STAGE_ONLY: Final = SlotView(0, can_stage=True)
 
 
-def _why(failure: RowErrors | BatchError) -> str:
+def _tell(batch: Batch, failure: RowErrors | BatchError) -> None:
+    where = {"model": batch.model, "batch": batch.id, "size": batch.size}
     if isinstance(failure, BatchError):
-        return f"{failure.kind.value}: {failure.message}"
-    return f"the model refused {len(failure.messages)} rows"
+        log.warning("batch failed", **where, kind=failure.kind.value, cause=failure.message)
+    else:  # a model that refuses what it cannot take does its work
+        log.debug("rows refused", **where, rows=len(failure.messages))
 
 
 def _expired(request: PendingRequest) -> DeadlineExceeded:

@@ -219,6 +219,18 @@ def test_a_log_that_raises_loses_no_request(monkeypatch):
     assert states(requests) == ["COMPLETED", "FAILED"]
 
 
+def test_a_failed_batch_is_a_warning_and_a_refused_row_is_not(logs):
+    for outcome in (BROKEN, RowErrors({0: "no"})):
+        bench = Bench(max_batch_size=1, outcome=poison("0", outcome=outcome))
+        bench.submit()
+        bench.settle()
+    assert [(entry["log_level"], entry["event"]) for entry in logs] == [
+        ("warning", "batch failed"),
+        ("debug", "rows refused"),
+    ]
+    assert (logs[0]["kind"], logs[0]["cause"], logs[0]["size"]) == ("model", "the model raised", 1)
+
+
 # ---- what a Batcher may do wrong -----------------------------------------------------------------
 
 
