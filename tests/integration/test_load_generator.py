@@ -7,6 +7,7 @@ import contextlib
 import gc
 import io
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -997,3 +998,38 @@ def test_connections_that_are_gone_take_no_memory_while_a_run_goes_on(monkeypatc
         assert ends(run(server, connections=16)) == {"ok": 200}
     assert server.connections >= 200
     assert left[0] <= 16
+
+
+def test_a_stall_is_felt_on_thousands_of_connections_however_few_files_may_be_open_at_first():
+    """The soft limit on open files is raised to the hard one."""
+    together = 4200
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2 * together:
+        pytest.skip(f"no more than {hard} files may be open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the server is in this process
+    try:
+        with TinyServer(Stall(first=0, last=together - 1)) as server:
+            arguments = command("--url", server.target.url, "--rate", together // 2, "--duration", "2s")
+            arguments += ["--arrivals", "constant", "--connections", "5000", "--timeout", "90s"]
+            arguments += ["--check", "id", "--allow-invalid", "--quiet", "--json"]
+            limited = ["sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", *arguments]
+            done = subprocess.run(limited, capture_output=True, text=True, timeout=100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["ok"] == summary["offered"] == together == server.most_at_once
+    assert summary["response_ms"]["max"] >= 1999  # the first was answered when the last had come
+
+
+def test_where_fewer_files_may_be_open_than_connections_are_asked_for_what_is_due_waits():
+    async def deaf(asked: Asked) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    with TinyServer(deaf) as server:
+        arguments = command("--url", server.target.url, "--rate", 400, "--duration", "500ms", "--quiet")
+        arguments += ["--connections", "50000", "--timeout", "500ms", "--json"]
+        limited = ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", *arguments]
+        done = subprocess.run(limited, capture_output=True, text=True, timeout=60)
+    assert set(json.loads(done.stdout)["errors"]) == {"timeout", "unsent"}  # and none that failed to connect

@@ -294,17 +294,19 @@ load.add_command(sweep_loads)
 @load.command("calibrate")
 @click.option("--budget", type=DURATION, default="1ms", show_default=True, help="For send lag at p99.")
 @click.option("--segment", type=DURATION, default="3s", show_default=True, help="Length of one trial.")
-def calibrate_machine(budget: int, segment: int) -> None:
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+def calibrate_machine(budget: int, segment: int, workers: int) -> None:
     """
     Certify the highest rate that this machine can send on schedule.
 
     Runs against a static server of our own on this machine. The result is kept in the
-    cache folder, and a later run that asks for more is warned before it starts.
+    cache folder, for so many workers, and a later run that asks for more is warned before it
+    starts.
     """
     from streambox.loadgen.calibrate import calibrate
     from streambox.loadgen.certificate import keep
 
-    calibration, found = calibrate(budget, segment, Console(stderr=True, highlight=False))
+    calibration, found = calibrate(budget, segment, Console(stderr=True, highlight=False), workers)
     if calibration is None:
         raise RunFailed(f"not even {found.trials[0].rate_per_s:g}/s can be sent with a lag within the budget")
     try:
