@@ -25,11 +25,13 @@ from streambox.workload.source import kind_of, read_source
 from streambox.workload.transforms import apply_all, parse_transforms
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Sequence
     from contextlib import AbstractContextManager
 
+    from streambox.workload.inspection import Inspected
     from streambox.workload.schedule import Lane
     from streambox.workload.traces.base import Progress
+    from streambox.workload.transforms import Fidelity
 
 _KINDS: Final = ("type", "workload_dir", "workload_file", "rate", "process", "trace")
 _LANES: Final = ("lane_map", "models", "tenants")
@@ -81,11 +83,15 @@ def inspect_source(
     if out is not None:
         from streambox.workload.inspection_page import write_page  # brings plotly
 
-        with written_whole(out, file or Path()) as part:
+        with written_whole(out, _read_from(options)) as part:
             write_page(part, inspected, reports)
     if as_json:
         click.echo(json.dumps(as_builtins(inspected, reports), indent=2))
-        return
+    else:
+        _show(inspected, reports)
+
+
+def _show(inspected: Sequence[Inspected], reports: Sequence[Fidelity]) -> None:
     console = Console(highlight=False)
     for report in reports:
         console.print(report.describe(), markup=False, soft_wrap=True)
@@ -117,7 +123,7 @@ def draw(file: Path | None, payloads: int | None, out: Path, quiet: bool, **give
     def bodies_of(lane: Lane) -> int:
         return count_payloads(lane.model, given["dataset"])
 
-    with written_whole(out, file or Path()) as part:
+    with written_whole(out, _read_from(options)) as part:
         with _reading(options) as progress:
             model = given["model"] or section.model or DEFAULT_MODEL
             schedule = draw_schedule(options, model, payloads or bodies_of, progress)
@@ -172,6 +178,12 @@ def _redrawn(file: Path, given: dict[str, Any], section: LoadGeneratorSection) -
 
 def _option(name: str) -> str:
     return next(parameter.opts[0] for parameter in load.params if parameter.name == name)
+
+
+def _read_from(options: WorkloadOptions) -> Path:
+    """The file that is read; where there is none, what no file is."""
+    trace = options.trace.path if options.trace is not None else None
+    return Path(options.redrawn or options.workload_file or trace or "")
 
 
 def _reading(options: WorkloadOptions) -> AbstractContextManager[Progress | None]:

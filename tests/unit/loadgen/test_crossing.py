@@ -51,6 +51,8 @@ def test_the_interval_is_no_narrower_than_the_gap_between_the_rates_tried():
     """Where a queue overflows nothing misses at one rate, and most at the next: nothing lies between."""
     found = crossing_of([trial(490, *[0.0] * 10), trial(505, *[0.4] * 3)], 0, ALLOWED)
     assert found.low <= 490 <= found.rate_per_s <= 505 <= found.high
+    found = crossing_of([trial(400, *[0.004, 0.006] * 40), trial(440, *[0.015, 0.025] * 40)], 0, ALLOWED)
+    assert found.low <= 400 < found.rate_per_s < 440 <= found.high
 
 
 def test_rates_far_from_the_crossing_do_not_bend_it():

@@ -236,6 +236,8 @@ BAD = [
     (["inspect", "x-load.txt", "--format", "jsonl"], "--format goes with --trace"),
     (["draw", "x-load.txt", "--rate", "5", "--out", "x"], "--rate draws a workload, and x-load.txt has one"),
     (["draw", "x-load.txt", "--out", "x-load.txt"], "is what is to be read: name another file"),
+    (["draw", "--workload-file", "x-load.txt", "--out", "x-load.txt"], "is what is to be read"),
+    (["inspect", "--trace", "x-load.txt", "--out", "x-load.txt"], "is what is to be read"),
     (["inspect", "x-load.txt", "--against", "none.parquet"], "none.parquet: no such file"),
     (["inspect", "x-load.txt", "--transform", "nonsense"], "no transform 'nonsense'"),
     (["inspect", "x-load.txt", "--transform", "len:1h"], "len: time is 3600 s, but the source lasts for 3s"),

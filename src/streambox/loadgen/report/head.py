@@ -88,7 +88,9 @@ def facts(pairs: Mapping[str, Any]) -> str:
             continue
         if key.endswith("_ns") and isinstance(value, int):
             key, value = key.removesuffix("_ns"), format_duration(value)
-        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+            value = "\n".join(value)
+        text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
         label = str(key).replace("_", " ")
         items.append(f"<div><dt>{escape(label)}</dt><dd>{escape(text)}</dd></div>")
     return f'<dl class="facts">{"".join(items)}</dl>' if items else ""

@@ -28,15 +28,19 @@ _OPTIONS: Final = {
     "model": "--model",
     "seed": "--seed",
 }
+_TRANSFORMED: Final = {"transforms", "fidelity", "source_duration_ns"}
 _OF_THE_MACHINE: Final = {"payloads", "numpy"}
 _ALWAYS: Final = {"type", "rate_per_s", "process", "seed"}
 
 
 def drawing_command(recipe: Mapping[str, Any]) -> str | None:
     """The ``streambox load`` that draws the schedule of *recipe*; None where options do not say it all."""
-    if not {"type", "rate_per_s", "process"} & set(recipe) or set(recipe) - set(_OPTIONS) - _OF_THE_MACHINE:
+    others = set(recipe) - set(_OPTIONS) - _TRANSFORMED - _OF_THE_MACHINE
+    if others or not {"type", "rate_per_s", "process"} & set(recipe):
         return None
     given = {key: recipe[key] for key in _OPTIONS if recipe.get(key) is not None}
+    if "source_duration_ns" in recipe:
+        given["duration_ns"] = recipe["source_duration_ns"]
     if "type" in given:
         given.pop("duration_ns", None)  # a pattern lasts as long as its counts
         if "workload_file" in given:
@@ -45,6 +49,8 @@ def drawing_command(recipe: Mapping[str, Any]) -> str | None:
     for key, value in given.items():
         if key in _ALWAYS or value != _DEFAULTS.get(key):
             words += [_OPTIONS[key], format_duration(value) if key.endswith("_ns") else str(value)]
+    for text in recipe.get("transforms", ()):
+        words += ["--transform", text]
     return shlex.join(words)
 
 

@@ -27,7 +27,7 @@ from streambox.workload.transforms.base import (
 if TYPE_CHECKING:
     from streambox.workload.events import Int64s
 
-_FACTOR: Final = Range(0, 1e6)
+_FACTOR: Final = Range(0, 10_000)
 _MOST_COPIES: Final = 10_000
 
 

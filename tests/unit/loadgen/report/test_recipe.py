@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from html import unescape
 
 import pytest
 
 from streambox.commands.load import load, workload_options
 from streambox.config import LoadGeneratorSection
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
+from streambox.loadgen.report.head import facts
 from streambox.loadgen.report.recipe import drawing_command
 
 SECOND = 1_000_000_000
@@ -30,6 +32,8 @@ def drawn_by(command: str):
         WorkloadOptions(rate_per_s=100.5, duration_ns=2 * SECOND, seed=4),
         WorkloadOptions(rate_per_s=20, duration_ns=1_234_567_891, arrivals="constant"),
         WorkloadOptions(process="gamma:rate=100,cv=3", duration_ns=3 * SECOND),
+        WorkloadOptions(rate_per_s=100, duration_ns=4 * SECOND, transforms=("scale:2,unit=1s", "warp:4")),
+        WorkloadOptions(length=5, multiple=0.02, transforms=("lap:gap=1s,lap=2s",)),
     ],
 )
 def test_it_draws_the_same_schedule(options):
@@ -66,8 +70,17 @@ def test_what_goes_without_saying_is_not_said():
     [
         {},
         {"mode": "closed-loop", "model": "digits", "seed": 0, "duration_ns": SECOND},
-        {"type": "bursty", "seed": 0, "transforms": ["thin:0.5"]},
+        {"redrawn": {"file": "x.parquet"}, "seed": 0, "transforms": ["thin:0.5"]},
     ],
 )
 def test_where_options_do_not_say_it_all_there_is_no_command(recipe):
     assert drawing_command(recipe) is None
+
+
+def test_what_transforms_kept_is_shown_as_it_was_told():
+    recipe = draw_schedule(
+        WorkloadOptions(rate_per_s=100, transforms=("scale:2", "warp:2")), "digits", 450
+    ).recipe
+    shown = unescape(facts(recipe))
+    assert "\n".join(recipe["fidelity"]) in shown
+    assert "→" in shown

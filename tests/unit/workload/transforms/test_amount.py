@@ -185,6 +185,7 @@ BAD = [
     ("scale:0", "scale: factor is 0: give a number above 0"),
     ("scale:-1", "factor is -1"),
     ("scale:nan", "factor is nan"),
+    ("scale:1e9", "factor is 1e\\+09: give a number above 0 and below 10000"),
     ("scale:0.5,unit=1s", "unit is for copies"),
     ("scale:2,unit=0s", "unit is 0 s"),
     ("scale:x", "'x' is not a number"),
@@ -207,7 +208,7 @@ def test_a_transform_that_cannot_be_is_refused_by_its_parameters_name(text, reas
 
 
 IMPOSSIBLE = [
-    ("scale:900000", "that is 1.8e\\+10 requests, the most is 5e\\+07"),
+    ("scale:9000", "that is 1.8e\\+08 requests, the most is 5e\\+07"),
     ("copies:9000", "the most is 5e\\+07"),
     ("scale:2,unit=1us", "more than 10,000,000"),
     ("thin:0.5,only=nobody", "only is 'nobody', and no function has that name"),
