@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from streambox.loadgen.run import RunOptions
     from streambox.loadgen.session import Finished
 
+_MOST_LATE: Final = 3
 _LOWEST_PER_S: Final = 0.1
 _SEGMENTS_IN_THE_END: Final = 10
 _SILENT: Final = Console(quiet=True)
@@ -47,22 +48,27 @@ def find_max_rate(
     """
     The highest rate at which every objective holds. Progress goes to *console*, a line a rate.
 
-    Ends early, with what is known, at a rate that the generator itself cannot keep.
+    Ends early, with what is known, at a rate that the generator itself has not kept three times
+    in a row.
 
     Raises UsageError for objectives that are not about a share of the requests, RunFailed
     when an answer was wrong or nobody answers.
     """
     search = _search(options)
-    segments = 0
+    segments = late = 0
     while (rate := search.rate_per_s) is not None:
         finished = _segment(options, run, model, payloads, rate, options.seed + segments)
         segments += 1
         if finished is None:
             break
         if not finished.summary["verdict"]["valid"]:
+            late += 1
+            if late < _MOST_LATE:  # it says nothing of the server: once more
+                continue
             console.print(f"{rate:10.1f}/s  the load generator cannot keep it: {_reasons(finished)}")
             search.give_up()
             break
+        late = 0
         trial = search.trial
         search.add(_judged(options, finished))
         if trial is not None and search.trial is not trial:
