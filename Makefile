@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test test-browser check bench clean
+.PHONY: setup demo test test-browser check simulate bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the commands
@@ -33,6 +33,9 @@ check: $(BIN)/.dev ## Lint and type-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+simulate: $(BIN)/.dev ## 10,000 storms through the core in virtual time
+	$(BIN)/python tests/storm.py --seeds 10000
 
 bench: $(BIN)/.dev ## Measure against peers, side by side
 	$(BIN)/python benchmarks/run.py

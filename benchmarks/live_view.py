@@ -98,7 +98,7 @@ def looking_s(rate_per_s: int, lanes: int) -> list[float]:
     names = tuple(Lane("digits", f"t{number}") for number in range(lanes))
     recorder = Recorder(instants_ns, lane)
     schedule = Schedule(instants_ns, np.zeros(len(instants_ns), np.int32), lane, names, {})
-    watch, outcomes, costs = LaneWatch(recorder, schedule, 10**10, None), recorder.outcomes, []
+    watch, outcomes, costs = LaneWatch(schedule, 10**10), recorder.outcomes, []
     for quarter in range(1, 4 * SECONDS):
         now_ns = quarter * 250_000_000
         due, answered = np.searchsorted(instants_ns, (now_ns, now_ns - RESPONSE_NS)).tolist()
@@ -107,7 +107,7 @@ def looking_s(rate_per_s: int, lanes: int) -> list[float]:
         outcomes.done_ns[:answered] = instants_ns[:answered] + RESPONSE_NS
         outcomes.kind[:answered] = recorder.kind(OK)
         before = time.perf_counter()
-        watch.look(due, now_ns / 1e9)
+        watch.look(outcomes, due, now_ns / 1e9)
         costs.append(time.perf_counter() - before)
     return costs
 

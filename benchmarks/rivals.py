@@ -12,9 +12,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +24,6 @@ import numpy as np
 from harness import (
     HERE,
     Side,
-    cpu_seconds,
     end_on_sigterm,
     ending,
     machine,
@@ -39,6 +36,7 @@ from load_tools import OURS, TOOLS, Order, Tool
 from rich.console import Console
 from rich.table import Table
 from steadiness import late_by_own_clocks_ns, late_ns
+from tool_run import SPARE_S, TOLD, Window, at_work, check_working, look, two_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,10 +44,9 @@ if TYPE_CHECKING:
 CONNECTIONS = 64
 RATES_PER_S = (1_000, 10_000, 30_000)
 REPLY = '{"request_id":"0000000000","model":"any","output":[2,4,6,8]}'
-_WARM_UP_S = 1.0
-_SPARE_S = 10  # every tool is told to go on for longer than it is looked at, and is then ended
 _PATIENCE_S = 30.0
 _KEPT = 0.01  # a rate within so much of the one asked for has been kept
+_QUIET = 0.1  # of a core
 _PERCENTILES = {"p50": 50, "p99": 99, "p99_9": 99.9}
 Block = dict[str, float]
 
@@ -73,23 +70,12 @@ def measure(
         console.print(f"{name:<12} left out: {reason}", highlight=False)
     here = [tool for tool in tools if tool.name not in left_out]
     found: dict[str, Any] = {"versions": {tool.name: tool.version() for tool in here}, "left_out": left_out}
-    with _two_cores(), tempfile.TemporaryDirectory() as scratch:
+    with two_cores(), tempfile.TemporaryDirectory() as scratch:
         found["most"] = _most(here, rounds, seconds, Path(scratch), console) if most else None
         found["steady"] = {
             str(rate): _steady(here, rate, rounds, seconds, Path(scratch), console) for rate in rates
         }
     return found
-
-
-@contextlib.contextmanager
-def _two_cores() -> Iterator[None]:
-    """For us and all that we start; on a machine with more, Go's and nginx's threads would spread out."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(before)[:2])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def _in_turn(tools: Sequence[Tool], rounds: int) -> Iterator[tuple[int, Tool]]:
@@ -110,41 +96,33 @@ def _most(
         console.print("nginx is not installed: how much each can make of it is left out", style="yellow")
         return None
     blocks: dict[str, list[Block]] = {}
-    with running(dataclasses.replace(side, ready="/ready")):
+    with running(dataclasses.replace(side, ready="/ready")) as server:
         for number, tool in _in_turn([tool for tool in tools if tool.closed], rounds):
-            block = _most_of(tool, side, seconds, scratch)
+            block = _most_of(tool, side, server.pid, seconds, scratch)
             blocks.setdefault(tool.name, []).append(block)
-            console.print(
-                f"round {number} {tool.name:<12} {block['per_s']:>9,.0f}/s {block['cpu_us']:6.1f} us CPU a "
-                f"request, {block['cores']:.2f} cores",
-                highlight=False,
-                soft_wrap=True,
-            )
+            _print(console, number, tool, f"{block['per_s']:>9,.0f}/s {block['cores']:.2f} cores", block)
     return {"sides": _spreads(blocks), "against": _ratios(blocks)}
 
 
-def _most_of(tool: Tool, side: Side, seconds: float, scratch: Path) -> Block:
-    order = Order(f"http://127.0.0.1:{side.port}/", CONNECTIONS, round(seconds) + _SPARE_S, scratch)
-    with _started(tool, order) as process:
-        _await_requests(tool, side, process, scratch)
-        time.sleep(_WARM_UP_S)
-        count, cpu_s, at_s = nginx_requests(side), cpu_seconds(process.pid), time.monotonic()
-        time.sleep(seconds)
-        count, cpu_s, took_s = (
-            nginx_requests(side) - count,
-            cpu_seconds(process.pid) - cpu_s,
-            time.monotonic() - at_s,
-        )
-        _check_running(tool, process, scratch)
-    return {"per_s": count / took_s, "cpu_us": cpu_s / count * 1e6, "cores": cpu_s / took_s}
+def _most_of(tool: Tool, side: Side, server: int, seconds: float, scratch: Path) -> Block:
+    order = Order(f"http://127.0.0.1:{side.port}/", CONNECTIONS, round(seconds) + SPARE_S, scratch)
+    with at_work(tool, order) as process:
+        _await_requests(tool, order, process, side)
+        window = look(tool, order, process, server, seconds, lambda: nginx_requests(side))
+    return {
+        "per_s": window.count / window.seconds,
+        "cpu_us": window.cpu_s / window.count * 1e6,
+        "cores": window.cpu_s / window.seconds,
+        "elsewhere": window.elsewhere,
+    }
 
 
-def _await_requests(tool: Tool, side: Side, process: subprocess.Popen[bytes], scratch: Path) -> None:
+def _await_requests(tool: Tool, order: Order, process: subprocess.Popen[bytes], side: Side) -> None:
     """Until every connection has been used."""
     enough = nginx_requests(side) + 20 * CONNECTIONS
     give_up_s = time.monotonic() + _PATIENCE_S
     while nginx_requests(side) < enough:
-        _check_running(tool, process, scratch)
+        check_working(tool, order, process)
         if time.monotonic() > give_up_s:
             sys.exit(f"{tool.name} sends nothing")
         time.sleep(0.05)
@@ -175,12 +153,7 @@ def _steady(
         block = _steadiness_of(tool, rate, seconds, scratch)
         blocks.setdefault(tool.name, []).append(block)
         late = f"p99 {block['p99_us']:9,.0f} us late" if "p99_us" in block else "the rate is not kept"
-        console.print(
-            f"round {number} {tool.name:<12} {rate:>6,}/s: {block['per_s']:>9,.1f}/s {late}, "
-            f"{block['cpu_us']:5.1f} us CPU a request",
-            highlight=False,
-            soft_wrap=True,
-        )
+        _print(console, number, tool, f"{rate:>6,}/s: {block['per_s']:>9,.1f}/s {late}", block)
     return _spreads(blocks)
 
 
@@ -188,28 +161,24 @@ def _steadiness_of(tool: Tool, rate: int, seconds: float, scratch: Path) -> Bloc
     noted = scratch / "arrivals.npz"
     with _recorder(noted) as recorder:
         url = f"http://127.0.0.1:{_line(recorder, 'the recorder does not start')}/"
-        order = Order(url, CONNECTIONS, round(seconds) + _SPARE_S, scratch, rate)
-        with _started(tool, order) as process:
+        order = Order(url, CONNECTIONS, round(seconds) + SPARE_S, scratch, rate)
+        with at_work(tool, order) as process:
             _line(recorder, f"{tool.name} sends nothing")
-            time.sleep(_WARM_UP_S)
-            cpu_s, begin_ns = cpu_seconds(process.pid), time.time_ns()
-            time.sleep(seconds)
-            cpu_s, end_ns = cpu_seconds(process.pid) - cpu_s, time.time_ns()
-            _check_running(tool, process, scratch)
-    block = _block(tool, rate, noted, (begin_ns, end_ns))
-    block["cpu_us"] = cpu_s / (block["per_s"] * (end_ns - begin_ns)) * 1e15
+            window = look(tool, order, process, recorder.pid, seconds)
+    block = _block(tool, rate, noted, window)
     if tool is OURS:
-        block["told_p99_us"] = json.loads((scratch / "told").read_bytes())["send_lag_us"]["p99"]
+        block["told_p99_us"] = json.loads((scratch / TOLD).read_bytes())["send_lag_us"]["p99"]
     return block
 
 
-def _block(tool: Tool, rate: int, noted: Path, window_ns: tuple[int, int]) -> Block:
+def _block(tool: Tool, rate: int, noted: Path, window: Window) -> Block:
     arrivals = np.load(noted)
     order = np.argsort(arrivals["instants_ns"], kind="stable")
     instants_ns, connections = arrivals["instants_ns"][order], arrivals["connections"][order]
-    inside = slice(*np.searchsorted(instants_ns, window_ns))
+    inside = slice(*np.searchsorted(instants_ns, (window.begin_ns, window.end_ns)))
     instants_ns, connections = instants_ns[inside], connections[inside]
-    block = {"per_s": len(instants_ns) / (window_ns[1] - window_ns[0]) * 1e9}
+    block = {"per_s": len(instants_ns) / window.seconds, "elsewhere": window.elsewhere}
+    block["cpu_us"] = window.cpu_s / len(instants_ns) * 1e6
     if abs(block["per_s"] / rate - 1) > _KEPT:
         return block
     late_us = late_ns(instants_ns, rate) / 1e3
@@ -242,23 +211,10 @@ def _line(process: subprocess.Popen[bytes], complaint: str) -> str:
 # ---- both ----------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _started(tool: Tool, order: Order) -> Iterator[subprocess.Popen[bytes]]:
-    """*tool* at work; afterwards it has ended, and what it said is in the file ``told``."""
-    with (
-        Path(order.folder, "told").open("wb") as told,
-        Path(order.folder, "complaints").open("wb") as complaints,
-    ):
-        command = tool.command(order)
-        process = subprocess.Popen(command, stdout=told, stderr=complaints, start_new_session=True)
-        with ending(process, signal.SIGINT):
-            yield process
-
-
-def _check_running(tool: Tool, process: subprocess.Popen[bytes], folder: Path) -> None:
-    if process.poll() is not None:
-        said = (folder / "complaints").read_text(errors="replace").strip()[-800:]
-        sys.exit(f"{tool.name} ended before its time, with exit code {process.returncode}: {said}")
+def _print(console: Console, number: int, tool: Tool, figures: str, block: Block) -> None:
+    busy = f", {block['elsewhere']:.1f} cores busy elsewhere" if block["elsewhere"] > _QUIET else ""
+    line = f"round {number} {tool.name:<12} {figures}, {block['cpu_us']:.1f} us CPU a request{busy}"
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def _spreads(blocks: dict[str, list[Block]]) -> dict[str, dict[str, dict[str, float]]]:

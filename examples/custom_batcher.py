@@ -93,5 +93,6 @@ class UrgentFirst:
 
     def _queue(self, model: str) -> Queue:
         if model not in self._queues:
-            self._queues[model] = Queue(*self._engine.settings(model))
+            settings = self._engine.settings(model)
+            self._queues[model] = Queue(settings.time_window_ns, settings.max_batch_size)
         return self._queues[model]

@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 
 import streambox
+from streambox.executor import wire
+from streambox.executor.base import BatchErrorKind
 
-KILL, HANG, WAIT, GARBAGE, LEAVE_CHILD, EXIT = 101, 102, 103, 104, 105, 106
+KILL, HANG, WAIT, GARBAGE, LEAVE_CHILD, EXIT, ANSWER_ANOTHER = 101, 102, 103, 104, 105, 106, 107
 
 
 def double(x):
@@ -35,7 +37,7 @@ def double_mapping(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def talkative(x):
-    print("said by the model")  # noqa: T201
+    print("said by the model")
     return x
 
 
@@ -113,6 +115,9 @@ def obey(x):
             return np.full_like(x, child.pid)
         case 106:
             sys.exit(7)
+        case 107:
+            stray = wire.encode(wire.Failed(10**9, BatchErrorKind.MODEL, "not asked for", retryable=True))
+            os.write(int(sys.argv[-1]), b"".join(stray))
     return 2 * x
 
 
@@ -130,3 +135,9 @@ def hold_the_interpreter(x):
 def _tell_started():
     with Path(os.environ["STARTED"]).open("wb", buffering=0) as fifo:
         fifo.write(str(os.getpid()).encode() + b"\n")
+
+
+def unhurried(x):
+    """Takes its 30 ms."""
+    time.sleep(0.03)
+    return 2 * x

@@ -165,7 +165,7 @@ def serving_process(config: str, folder: Path, *, port: int = 0, listening: bool
         [sys.executable, "-m", "streambox", "serve", "--config", str(file), "--port", str(port)],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])},
     )
     process = Process(child)
     url = Future[int]()

@@ -7,7 +7,7 @@ import functools
 import json
 import re
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ class Asked:
         return int(self.request_id)
 
 
-Behaviour = Callable[[Asked], Awaitable[bytes | None]]
+Behaviour = Callable[[Asked], Awaitable["bytes | AsyncIterator[bytes] | None"]]
 
 
 @functools.cache
@@ -75,7 +75,8 @@ class TinyServer:
     """
     ``with TinyServer(behaviour) as server``: listens on ``server.target`` until the block ends.
 
-    *behaviour* gives the bytes to write; None closes the connection without a word. ``asked``
+    *behaviour* gives the bytes to write, or the pieces of them in turn, after which the connection
+    is closed; None closes it without a word. ``written_bytes`` counts those of pieces. ``asked``
     lists all requests in order of arrival, ``most_at_once`` how many were in hand together.
     """
 
@@ -100,6 +101,7 @@ class TinyServer:
         self.in_hand = 0
         self.most_at_once = 0
         self.connections = 0
+        self.written_bytes = 0
 
     def __enter__(self) -> TinyServer:
         answers()
@@ -153,6 +155,12 @@ class TinyServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while (raw := await self._answer(await self._read(reader))) is not None:
+                if not isinstance(raw, bytes):
+                    async for piece in raw:
+                        writer.write(piece)
+                        await writer.drain()
+                        self.written_bytes += len(piece)
+                    break
                 for piece in [raw[i : i + 1] for i in range(len(raw))] if self._pieces else [raw]:
                     writer.write(piece)
                     await writer.drain()
@@ -171,7 +179,7 @@ class TinyServer:
         length = re.search(r"\r\ncontent-length: *(\d+)", head.lower())
         return head, await reader.readexactly(int(length[1]) if length else 0)
 
-    async def _answer(self, request: tuple[str, bytes]) -> bytes | None:
+    async def _answer(self, request: tuple[str, bytes]) -> bytes | AsyncIterator[bytes] | None:
         asked = _asked(len(self.asked), *request)
         self.asked.append(asked)
         self.in_hand += 1

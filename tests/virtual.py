@@ -115,15 +115,21 @@ class VirtualExecutor:
 class Bench:
     """A scheduler in virtual time, and every request that it was given. ``ended`` is in order."""
 
-    def __init__(self, make_batcher: Callable[[Any], Any] = StreamBoxBatcher, **model: Any) -> None:
+    def __init__(
+        self, make_batcher: Callable[[Any], Any] = StreamBoxBatcher, *, shared: bool = False, **model: Any
+    ) -> None:
+        self.shared = shared
         self.clock = VirtualClock()
-        self.scheduler = Scheduler(self.clock, make_batcher)
+        self.scheduler = self.make_scheduler(make_batcher)
         self.batcher = self.scheduler.batcher
         self.served: dict[str, ServedModel] = {}
         self.executors: dict[str, VirtualExecutor] = {}
         self.submitted: list[PendingRequest] = []
         self.ended: list[PendingRequest] = []
         self.add_model("m", **model)
+
+    def make_scheduler(self, make_batcher: Callable[[Any], Any]) -> Scheduler:
+        return Scheduler(self.clock, make_batcher, shared=self.shared)
 
     def add_model(
         self,
@@ -134,6 +140,7 @@ class Bench:
         max_queue_size: int = 10_000,
         timeout_ms: float = 60_000,
         ready: bool = True,
+        policy: str = "window",
         **executor: Any,
     ) -> VirtualExecutor:
         made = self.executors[name] = VirtualExecutor(self.clock, **executor)
@@ -141,7 +148,7 @@ class Bench:
             name,
             made,
             SPEC,
-            QueueSettings(round(window_ms * MS), max_batch_size),
+            QueueSettings(round(window_ms * MS), max_batch_size, policy),
             max_queue_size=max_queue_size,
             timeout_ns=round(timeout_ms * MS),
             ready=ready,

@@ -69,7 +69,8 @@ class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
     """
     The server and the defaults of every model.
 
-    ``max_queue_size`` counts requests per model, ``max_batch_size`` rows.
+    ``policy`` says when a batch leaves: ``window``, ``eager``, ``slo``, or a class of
+    one's own. ``max_queue_size`` counts requests per model, ``max_batch_size`` rows.
     ``request_timeout`` is how long a caller is kept at most. ``class`` names a user's
     own implementation of the ``Batcher`` interface, as ``package.module:Class``.
     ``drain_timeout`` bounds a shutdown; ``drain_delay`` keeps the listener open that
@@ -79,6 +80,7 @@ class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
 
     host: str = "127.0.0.1"
     port: int | None = None
+    policy: str = "window"
     time_window: Duration = Duration(100 * _MS)
     max_batch_size: int = 32
     max_queue_size: int = 10_000
@@ -110,7 +112,8 @@ class ModelSection(Section, frozen=True):
     ``executor: onnx`` needs ``path`` or ``builtin``; ``executor: python`` needs
     ``callable``, ``inputs`` and ``outputs``. ``instances`` is the number of worker
     processes, ``threads`` the inference threads of each. ``preprocess: tile`` repeats
-    a short reference vector until it fills the model's input.
+    a short reference vector until it fills the model's input. ``slo`` is the deadline
+    of a request that brings none: one that cannot be met is refused at once.
     """
 
     executor: Literal["onnx", "python"] = "onnx"
@@ -120,6 +123,8 @@ class ModelSection(Section, frozen=True):
     inputs: tuple[TensorSection, ...] = ()
     outputs: tuple[TensorSection, ...] = ()
     preprocess: Literal["tile"] | None = None
+    policy: str | None = None
+    slo: Duration | None = None
     time_window: Duration | None = None
     max_batch_size: int | None = None
     max_queue_size: int | None = None
@@ -234,6 +239,7 @@ def _invalid_model(tree: dict[str, Any]) -> ConfigError | None:
     return None
 
 
+POLICIES: Final = ("window", "eager", "slo")
 _POSITIVE: Final = (
     "max_batch_size",
     "max_queue_size",
@@ -258,12 +264,21 @@ def _check_values(config: Config) -> None:
     if not all(config.batcher.class_.partition(":")):
         raise ConfigError(f"batcher.class: {config.batcher.class_!r} must read 'module:Class'")
     _check_positive("batcher", config.batcher, _POSITIVE)
+    _check_policy("batcher.policy", config.batcher.policy)
     for name, model in (config.models or {}).items():
         where = f"models.{name}"
         _check_positive(
-            where, model, ("max_batch_size", "max_queue_size", "request_timeout", "instances", "threads")
+            where,
+            model,
+            ("max_batch_size", "max_queue_size", "request_timeout", "slo", "instances", "threads"),
         )
+        _check_policy(f"{where}.policy", model.policy)
         _check_source(where, model)
+
+
+def _check_policy(where: str, policy: str | None) -> None:
+    if policy is not None and policy not in POLICIES and not all(policy.partition(":")):
+        raise ConfigError(f"{where}: {policy!r} is none of {', '.join(POLICIES)}, nor 'module:Class'")
 
 
 def _check_positive(where: str, section: Section, keys: tuple[str, ...]) -> None:

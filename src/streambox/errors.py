@@ -20,7 +20,7 @@ class StreamBoxError(Exception):
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
     request_id: str | None = None
 
 
@@ -101,6 +101,33 @@ class Refused(StreamBoxError):
     code = "refused"
     status = 503
     retry_after_s = 1
+
+
+class QuotaExceeded(Refused):
+    """A limit of the tenant's own: its rate, or what it may have in the system."""
+
+    code = "quota_exceeded"
+    status = 429
+
+
+class Forbidden(StreamBoxError):
+    """The tenant is known and may not ask for this."""
+
+    code = "forbidden"
+    status = 403
+
+
+class Unauthorized(StreamBoxError):
+    """No key, or one that nobody has."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class Hopeless(Refused):
+    """The request's deadline would pass while it waits: an idle system could have met it."""
+
+    code = "deadline_hopeless"
 
 
 class QueueFull(Refused):

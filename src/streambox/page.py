@@ -170,11 +170,14 @@ def page(title: str, body: Iterable[str], charts: Sequence[Chart]) -> str:
         '<meta name="color-scheme" content="light dark">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f"<title>{escape(title)}</title><style>{_asset('page.css')}</style></head><body>"
-        f"<main>{''.join(body)}</main>"
+        f"<main>{''.join(body)}{_WITHOUT_SCRIPT if drawn else ''}</main>"
         f'<script type="application/json" id="charts">{figures}</script>{script}</body></html>\n'
     )
 
 
+_WITHOUT_SCRIPT: Final = (
+    '<noscript><p class="note">The pictures need JavaScript; the tables do not.</p></noscript>'
+)
 _POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 )

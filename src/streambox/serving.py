@@ -194,13 +194,18 @@ class Serving:
         defaults = self.config.batcher
         rows = section.max_batch_size or defaults.max_batch_size
         window = defaults.time_window if section.time_window is None else section.time_window
+        timeout_ns = section.request_timeout or defaults.request_timeout
         served = ServedModel(
             name,
             executor,
             spec,
-            QueueSettings(window, rows if spec.max_rows is None else min(rows, spec.max_rows)),
+            QueueSettings(
+                window,
+                rows if spec.max_rows is None else min(rows, spec.max_rows),
+                section.policy or defaults.policy,
+            ),
             max_queue_size=section.max_queue_size or defaults.max_queue_size,
-            timeout_ns=section.request_timeout or defaults.request_timeout,
+            timeout_ns=min(section.slo or timeout_ns, timeout_ns),
             ready=ready,
         )
         self.models[name] = served

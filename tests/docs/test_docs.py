@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from streambox.commands.load import load
-from streambox.config import Config
+from streambox.config import Config, parse_config
+from streambox.experiments.sweep_file import parse_sweep
+from streambox.loadgen.mix_file import parse_mix
 
 ROOT = Path(__file__).parent.parent.parent
 SRC = ROOT / "src" / "streambox"
@@ -65,12 +67,48 @@ def test_every_configuration_key_is_documented(key):
     assert f"`{key}`" in (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 
 
+def test_the_configurations_in_the_documents_are_valid():
+    shown = [
+        block
+        for d in DOCUMENTS
+        for block in re.findall(r"```yaml\n(.*?)```", d.read_text("utf-8"), re.DOTALL)
+    ]
+    assert shown
+    for block in shown:
+        if re.search("^(gin|batcher|models|load_generator|log):", block, re.MULTILINE):
+            parse_config(block)
+
+
+def test_the_sweeps_in_the_documents_are_valid(tmp_path):
+    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    shown = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "vary:" in block]
+    assert shown
+    known = {option.removeprefix("--"): False for option in load_options()}
+    for block in shown:
+        assert parse_sweep(block, tmp_path, known).axes
+
+
 def test_the_configuration_reference_is_what_the_types_say(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     import configuration_reference
 
     written = configuration_reference.TARGET.read_text(encoding="utf-8")
     assert written == configuration_reference.render(), "run: python scripts/configuration_reference.py"
+
+
+def test_the_reference_of_the_mix_file_is_what_the_types_say(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import mix_reference
+
+    written = mix_reference.TARGET.read_text(encoding="utf-8")
+    assert written == mix_reference.render(written), "run: python scripts/mix_reference.py"
+
+
+def test_the_example_of_a_mix_is_one(monkeypatch, tmp_path):
+    page = (ROOT / "docs" / "mixes.md").read_text(encoding="utf-8")
+    example = re.search(r"```yaml\n(.*?)```", page, flags=re.DOTALL)[1]
+    monkeypatch.setenv("ACME_KEY", "k")
+    assert len(parse_mix(example, tmp_path).streams) == 3
 
 
 def load_options():

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from streambox import demo
 from streambox.errors import RunFailed
-from streambox.loadgen import messages
+from streambox.loadgen import payload
 from streambox.loadgen.answer_key import NumbersKey
 from streambox.loadgen.payload import make_payloads
 from streambox.workload.schedule import Schedule
@@ -59,7 +59,7 @@ def test_a_server_whose_answers_are_somebody_elses_fails_the_demo(tmp_path, monk
         payloads.key = NumbersKey("reference", expected=others)
         return payloads
 
-    monkeypatch.setattr(messages, "make_payloads", crossed)
+    monkeypatch.setattr(payload, "make_payloads", crossed)
     options = demo.DemoOptions(duration_ns=1, multiple=0.1, out=tmp_path, quiet=True)
     summary = demo.run_demo(options, Console(quiet=True))
     assert summary["wrong"] > 0.9 * summary["offered"] > 0

@@ -181,6 +181,18 @@ def test_a_repeated_head_is_not_taken_for_granted(server):
         assert wire.ended()
 
 
+def test_a_head_behind_the_end_of_a_body_is_not_remembered_with_it(server):
+    """The same bytes once more, but nothing is open that they could end: not a request."""
+    with server.connect() as wire:
+        wire.send(predict(3)[:-1])
+        server.until(lambda: server.edge.buffered_bytes > 0)
+        wire.send(b"}" + predict(4))
+        assert [reply.output[0] for reply in wire.replies(2)] == [6, 8]
+        wire.send(b"}" + predict(4))
+        assert wire.reply().status == 400
+        assert wire.ended()
+
+
 def test_trailers_behind_a_chunked_body_are_ignored(server):
     body = post("/api/batcher", vector(3)).partition(b"\r\n\r\n")[2]
     plain = chunked("/api/batcher", body)
@@ -324,6 +336,15 @@ def test_the_connection_closes_after_the_reply(server, message):
         reply = wire.reply()
         assert (reply.status, reply.headers["connection"]) == (200, "close")
         assert wire.ended()
+
+
+def test_a_request_behind_one_of_http_1_0_is_ignored_though_it_asks_to_keep_alive(server, gate):
+    seen = len(gate.executed())
+    with server.connect() as wire:
+        wire.send(predict(3, "connection: keep-alive", version="1.0") + predict(77))
+        assert wire.reply().headers["connection"] == "close"
+        assert wire.ended()
+    assert 77 not in gate.executed()[seen:]
 
 
 @pytest.mark.parametrize("first", [predict(3), GET_LIVE, BAD_JSON], ids=["hot", "cold", "refused"])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import io
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -21,6 +24,7 @@ from streambox.cli import main
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.calibrate import calibrate
 from streambox.loadgen.certificate import keep, kept
+from streambox.loadgen.connection import ClientConnection
 from streambox.loadgen.live import make_live_view
 from streambox.loadgen.payload import Target, make_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
@@ -804,12 +808,16 @@ def test_find_max_finds_what_a_server_takes(tmp_path, monkeypatch, capsys):
             "40",
         ]
         more = ["--segment", "500ms", "--precision", "0.5", "--timeout", "2s", "--json"]
+        more += ["--out", str(tmp_path / "new" / "found.json"), "--page", str(tmp_path / "found.html")]
         monkeypatch.setattr(sys, "argv", ["streambox", "load", "find-max", *arguments, *more])
         with pytest.raises(SystemExit) as end:
             main()
     assert not end.value.code
     found = json.loads(capsys.readouterr().out)
     assert 40 <= found["rate_per_s"] <= 130
+    assert found["rate_per_s"] <= found["limit_per_s"]["high"]
+    assert json.loads((tmp_path / "new" / "found.json").read_text()) == found
+    assert (tmp_path / "found.html").stat().st_size > 100_000
     assert [trial["verdict"] for trial in found["curve"]] == sorted(
         (trial["verdict"] for trial in found["curve"]), reverse=True
     )
@@ -822,6 +830,7 @@ def test_find_max_finds_what_a_server_takes(tmp_path, monkeypatch, capsys):
         (["--slo", "p99<5ms", "--from", "0"], "must be above 0"),
         (["--slo", "p99<5ms", "--from", "50", "--to", "10"], "not above the highest"),
         (["--slo", "p99"], "is no objective"),
+        (["--slo", "p99<5ms", "--page", "/proc/x/found.html"], "cannot be written"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(options, reason, monkeypatch, capsys):
@@ -830,6 +839,24 @@ def test_a_search_that_makes_no_sense_is_refused(options, reason, monkeypatch, c
         main()
     assert end.value.code == 2
     assert reason in capsys.readouterr().err
+
+
+def test_a_search_whose_first_rate_cannot_be_kept_ends_with_a_reason(monkeypatch, capsys):
+    """One connection, and answers that take longer than requests are apart: all lag, and no verdict."""
+
+    async def slow(asked: Asked) -> bytes:
+        await asyncio.sleep(0.05)
+        return http(reply(asked))
+
+    with TinyServer(slow) as server:
+        arguments = ["--url", server.target.url, "--slo", "p99<5s", "--from", "100", "--connections", "1"]
+        monkeypatch.setattr(sys, "argv", ["streambox", "load", "find-max", *arguments, "--segment", "500ms"])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert end.value.code == 1
+    complaint = capsys.readouterr().err
+    assert "the load generator cannot keep it" in complaint
+    assert "the search ended before" in complaint
 
 
 def test_calibrate_certifies_a_rate_and_keeps_it(tmp_path, monkeypatch):
@@ -947,3 +974,62 @@ def test_a_schedule_that_cannot_be_replayed_is_refused(schedule, reason):
     options = RunOptions(target=Target("127.0.0.1", 1, "/"))
     with pytest.raises(UsageError, match=reason):
         run_load(WorkloadOptions(), options, "digits", CONSOLE, quiet=True, schedule=made)
+
+
+def test_connections_that_are_gone_take_no_memory_while_a_run_goes_on(monkeypatch):
+    """No collection runs meanwhile: what refers to itself in a circle would stay to the end."""
+    left: list[int] = []
+
+    @contextlib.contextmanager
+    def uncollected():
+        gc.collect()
+        gc.disable()
+        try:
+            yield
+        finally:
+            left.append(sum(isinstance(found, ClientConnection) for found in gc.get_objects()))
+            gc.enable()
+
+    async def closing(asked: Asked) -> bytes:
+        return http(reply(asked), head="Connection: close\r\n")
+
+    monkeypatch.setattr("streambox.loadgen.run.collector_paused", uncollected)
+    with TinyServer(closing) as server:
+        assert ends(run(server, connections=16)) == {"ok": 200}
+    assert server.connections >= 200
+    assert left[0] <= 16
+
+
+def test_a_stall_is_felt_on_thousands_of_connections_however_few_files_may_be_open_at_first():
+    """The soft limit on open files is raised to the hard one."""
+    together = 4200
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2 * together:
+        pytest.skip(f"no more than {hard} files may be open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the server is in this process
+    try:
+        with TinyServer(Stall(first=0, last=together - 1)) as server:
+            arguments = command("--url", server.target.url, "--rate", together // 2, "--duration", "2s")
+            arguments += ["--arrivals", "constant", "--connections", "5000", "--timeout", "90s"]
+            arguments += ["--check", "id", "--allow-invalid", "--quiet", "--json"]
+            limited = ["sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", *arguments]
+            done = subprocess.run(limited, capture_output=True, text=True, timeout=100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["ok"] == summary["offered"] == together == server.most_at_once
+    assert summary["response_ms"]["max"] >= 1999  # the first was answered when the last had come
+
+
+def test_where_fewer_files_may_be_open_than_connections_are_asked_for_what_is_due_waits():
+    async def deaf(asked: Asked) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    with TinyServer(deaf) as server:
+        arguments = command("--url", server.target.url, "--rate", 400, "--duration", "500ms", "--quiet")
+        arguments += ["--connections", "50000", "--timeout", "500ms", "--json"]
+        limited = ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", *arguments]
+        done = subprocess.run(limited, capture_output=True, text=True, timeout=60)
+    assert set(json.loads(done.stdout)["errors"]) == {"timeout", "unsent"}  # and none that failed to connect

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,6 +35,7 @@ from streambox.executor.base import (
 )
 from streambox.executor.process import WorkerExecutor, WorkerOptions
 from streambox.models import BUILTIN, digits
+from streambox.models.graph import GraphBuilder
 
 TESTS = str(Path(__file__).parents[1])
 IDS = count(1)
@@ -414,6 +416,26 @@ def test_a_killed_worker_fails_its_batch_alone_and_is_replaced_within_two_second
     run(main())
 
 
+def test_the_batch_behind_one_that_died_keeps_its_place():
+    async def main():
+        ended_in_turn = []
+        async with loaded() as executor:
+            sent = [batch(asked.KILL), batch(1), batch(2), batch(3)]  # runs, staged, waiting, waiting
+            all_ended = asyncio.Event()
+
+            def on_end(one, _):
+                ended_in_turn.append(one.id)
+                if len(ended_in_turn) == len(sent):
+                    all_ended.set()
+
+            for one in sent:
+                executor.begin(one, on_end)
+            await all_ended.wait()
+        assert ended_in_turn == [one.id for one in sent]
+
+    run(main())
+
+
 def test_the_answer_that_a_worker_gave_before_it_died_counts():
     async def main():
         async with loaded() as executor:
@@ -465,6 +487,7 @@ def test_an_idle_workers_death_costs_no_batch():
         (asked.KILL, "killed by SIGKILL"),
         (asked.EXIT, "exit code 7"),
         (asked.GARBAGE, "bad frame: starts with"),
+        (asked.ANSWER_ANOTHER, "an answer to batch 1000000000, which is not the one running"),
     ],
 )
 def test_every_way_to_die_is_told_and_recovered_from(order, reason):
@@ -588,6 +611,49 @@ def test_a_model_that_no_longer_loads_is_unavailable_until_it_does(tmp_path):
         assert_doubled(await executor.execute(batch(2)), batch(2))
         assert executor.health().message == ""
         await executor.unload()
+
+    run(main())
+
+
+def test_starts_that_fail_in_a_row_are_spaced_out_and_are_no_restarts(tmp_path, monkeypatch, shifted):
+    source = tmp_path / "gone_model.py"
+    source.write_text("def f(x):\n    return 2 * x\n")
+    pauses = []
+
+    async def paused(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 8:
+            source.write_text("def f(x):\n    return 2 * x\n")
+
+    async def main():
+        async with loaded("f", callable="gone_model:f", search_path=str(tmp_path)) as executor:
+            up_again = asyncio.Event()
+            executor._on_change = lambda: executor.health().ready and up_again.set()
+            monkeypatch.setattr("streambox.executor.slot.asyncio.sleep", paused)
+            source.write_text("raise RuntimeError('out of order')\n")
+            shifted.pass_s(60)  # it has been up for long enough
+            os.kill(executor.worker_pids[0], signal.SIGKILL)
+            await up_again.wait()
+            assert executor.restarts == 1
+        assert pauses == [0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 10.0, 10.0]
+
+    run(main())
+
+
+def test_a_model_whose_file_has_another_spec_now_is_unavailable(tmp_path):
+    file = tmp_path / "model.onnx"
+    shutil.copy(digits.model_path(), file)
+
+    async def main():
+        other = GraphBuilder()
+        other.add("Identity", "image", output="probabilities")
+        async with loaded(runtime="onnx", path=str(file), callable="", inputs=(), outputs=()) as executor:
+            file.write_bytes(other.build("g", ("image", ("N", 3)), ("probabilities", ("N", 3))))
+            os.kill(executor.worker_pids[0], signal.SIGKILL)
+            images = Batch({"image": digits.heldout()[0][:1]})
+            while (error := await executor.execute(images)).kind is not BatchErrorKind.UNAVAILABLE:
+                assert error.worker_died
+            assert error.message.endswith("its inputs or outputs have changed since it was first loaded")
 
     run(main())
 

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from streambox.batcher import State
 from streambox.batcher.scheduler import STAGE_BELOW_NS
-from streambox.errors import BadRequest, Draining, QueueFull
+from streambox.errors import BadRequest, DeadlineExceeded, Draining, Hopeless, QueueFull
 from streambox.executor.base import BatchError, RowErrors
 from virtual import BROKEN, DIED, MS, Bench, has_its_rows
 
@@ -45,8 +45,10 @@ class Core(RuleBasedStateMachine):
         window_ms=st.sampled_from([0, 3, 10, 20]),
         max_batch_size=st.sampled_from([1, 3, 4, 6, 8]),
         service_ms=st.sampled_from([0.5, 1, 5, 30]),
+        policy=st.sampled_from(["window", "window", "eager", "slo"]),
     )
-    def start(self, slots: int, window_ms: int, max_batch_size: int, service_ms: float) -> None:
+    def start(self, slots: int, window_ms: int, max_batch_size: int, service_ms: float, policy: str) -> None:
+        self.policy = policy
         self.bench = bench = Bench()
         self.window_ns = dict.fromkeys(MODELS, window_ms * MS)
         self.max_rows = dict.fromkeys(MODELS, max_batch_size)
@@ -57,7 +59,7 @@ class Core(RuleBasedStateMachine):
         self.cancelled: set[str] = set()
         self.outages = 0
         self.struck_alone: set[str] = set()
-        self.last_dispatched = dict.fromkeys(MODELS, -1)
+        self.last_dispatched: dict[object, int] = {}
         self.idle_calls = 0
         self.draining = False
         self.steps = 0
@@ -71,6 +73,7 @@ class Core(RuleBasedStateMachine):
                 max_queue_size=40,
                 timeout_ms=400,
                 outcome=self.run_batch,
+                policy=policy,
             )
 
     # ---- what happens ----------------------------------------------------------------------------
@@ -162,6 +165,11 @@ class Core(RuleBasedStateMachine):
             assert rows > self.max_rows[model]
         except QueueFull:
             assert bench.served[model].counters.queued >= 40
+        except Hopeless:
+            assert bench.served[model].counters.in_flight, "an idle system could have met the deadline"
+        except DeadlineExceeded:
+            assert timeout_ms is not None
+            assert bench.served[model].latency.observed
         except Draining:
             assert self.draining
         else:
@@ -213,10 +221,15 @@ class Core(RuleBasedStateMachine):
             assert running < executor.slots
             return
         assert batch.size <= self.max_rows[model] or len(requests) == 1
-        order = [int(request.request_id) for request in requests]
-        assert order == sorted(order)
-        assert order[0] > self.last_dispatched[model]
-        self.last_dispatched[model] = order[-1]
+        if self.policy == "slo":
+            deadlines = [request.deadline_ns for request in requests]
+            assert deadlines == sorted(deadlines)
+        else:
+            order = [int(request.request_id) for request in requests]
+            lane = (model, requests[0].signature)
+            assert order == sorted(order)
+            assert order[0] > self.last_dispatched.get(lane, -1)
+            self.last_dispatched[lane] = order[-1]
         if running == executor.slots:
             full = batch.size >= self.max_rows[model] or served.counters.queued > 0
             assert full, "a partial batch behind a busy slot"
@@ -239,7 +252,7 @@ class Core(RuleBasedStateMachine):
                 assert not answered
             elif request.state >= State.COMPLETED:
                 assert answered == 1
-            if request.state is State.EXPIRED:
+            if request.state is State.EXPIRED and self.policy != "slo":  # which sees it coming
                 assert self.bench.clock.now_ns() >= request.deadline_ns
         if self.draining and not self.bench.scheduler.in_flight:
             assert self.idle_calls
@@ -253,8 +266,11 @@ class Core(RuleBasedStateMachine):
         if executor.running >= executor.slots or not waiting:
             return
         assert not self.draining
-        assert sum(request.rows for request in waiting) < self.max_rows[model]
-        assert len({request.signature for request in waiting}) == 1
+        by_signature = Counter()
+        for request in waiting:
+            by_signature[request.signature] += request.rows
+        assert max(by_signature.values()) < self.max_rows[model]
+        assert self.policy != "eager", "work waits and a slot is free"
         for request in waiting:
             assert now_ns < request.enqueued_ns + self.window_ns[model]
 

@@ -27,8 +27,9 @@ def test_every_kind_has_a_code_of_its_own():
 
 
 @pytest.mark.parametrize("kind", kinds(errors.Refused), ids=lambda kind: kind.__name__)
-def test_every_refusal_for_lack_of_capacity_says_when_to_come_again(kind):
-    assert (kind.status, kind.retry_after_s) == (503, 1)
+def test_every_refusal_says_when_to_come_again(kind):
+    """503 is for want of our capacity, 429 for the tenant's quota."""
+    assert (kind.status, kind.retry_after_s) == (429 if kind is errors.QuotaExceeded else 503, 1)
 
 
 def test_every_429_and_503_that_admission_gives_has_a_retry_after():

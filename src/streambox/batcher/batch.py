@@ -159,6 +159,14 @@ def _joined(requests: Sequence[PendingRequest], tensor: TensorSpec) -> Array:
     return np.concatenate(parts) if len(parts) > 1 else np.ascontiguousarray(parts[0])
 
 
+def stack_finite(
+    requests: Sequence[PendingRequest], spec: ModelSpec
+) -> tuple[dict[str, Array], dict[int, BadRequest]]:
+    """What ``stack`` and ``non_finite`` give; the inputs are of use only where nobody is at fault."""
+    tensors = stack(requests, spec)
+    return tensors, non_finite(tensors, requests)
+
+
 def non_finite(tensors: dict[str, Array], requests: Sequence[PendingRequest]) -> dict[int, BadRequest]:
     """
     The requests that hold a NaN or an infinity, by index, each with its error.

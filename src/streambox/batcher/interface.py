@@ -15,26 +15,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streambox.batcher.batch import Batch, FlushReason
-    from streambox.batcher.policy import SlotView
+    from streambox.batcher.policy import Outlook, SlotView
     from streambox.batcher.request import PendingRequest
     from streambox.clock import Clock
 
 
 class QueueSettings(NamedTuple):
-    """A model's batching limits as configured; ``max_batch_size`` in rows."""
+    """A model's batching rule as configured; ``max_batch_size`` in rows."""
 
     time_window_ns: int
     max_batch_size: int
+    policy: str = "window"
 
 
 class Engine(Protocol):
     """What a ``Batcher`` may use."""
 
     clock: Clock
+    shared: bool
+    """Several tenants: every request has one, and none is to starve the others."""
 
     def models(self) -> Iterable[str]: ...
 
     def settings(self, model: str) -> QueueSettings: ...
+
+    def change(self, model: str, settings: QueueSettings) -> None:
+        """From now on these are the model's ``settings``."""
+        ...
+
+    def outlook(self, model: str) -> Outlook:
+        """What is known of the model's load and speed; its figures are of the moment they are asked for."""
+        ...
 
     def slots(self, model: str) -> SlotView:
         """Where a batch could go right now."""
@@ -48,6 +59,10 @@ class Engine(Protocol):
         ``signature``s must be equal, or their rows cannot be joined and all of them fail;
         and their rows together no more than the model's maximum batch size.
         """
+        ...
+
+    def give_up(self, requests: list[PendingRequest]) -> None:
+        """End *requests*, whose deadlines cannot be met any more: they expire now, and not later."""
         ...
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from streambox.batcher.batch import Batch
     from streambox.batcher.counters import ModelCounters
+    from streambox.batcher.tenants import Tenant
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -77,6 +78,7 @@ class PendingRequest:
         "rows",
         "signature",
         "state",
+        "tenant",
         "timeout_ns",
         "vector",
     )
@@ -106,6 +108,7 @@ class PendingRequest:
         self.first_row = 0
         self.error: StreamBoxError | None = None
         self.counters: ModelCounters | None = None
+        self.tenant: Tenant | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.request_id!r} {self.model} rows={self.rows} {self.state.name}>"
@@ -163,6 +166,9 @@ class PendingRequest:
             counters.queued -= 1
             if self.queue is not None:
                 self.queue.discard(self)
+        if self.tenant is not None:
+            self.tenant.in_flight -= 1
+            self.tenant.queued -= was_queued
         return counters
 
 
@@ -182,6 +188,10 @@ def complete(requests: list[PendingRequest]) -> None:
         request.state = COMPLETED
     counters.in_flight -= len(ending)
     counters.completed += len(ending)
+    if ending[0].tenant is not None:
+        for request in ending:
+            assert request.tenant is not None  # noqa: S101 - all of them have one, or none
+            request.tenant.in_flight -= 1
     for request in ending:
         try:
             request.on_done(request)

@@ -7,19 +7,23 @@ server gives it the event loop's clock and worker processes; tests give it virtu
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from streambox.batcher.admission import Admission
-from streambox.batcher.batch import Batch, FlushReason, non_finite, stack
+from streambox.batcher.arrival_rate import ArrivalRate
+from streambox.batcher.batch import Batch, FlushReason, stack_finite
 from streambox.batcher.counters import ModelCounters
 from streambox.batcher.expiry import Expiry
+from streambox.batcher.forecast import Forecast
+from streambox.batcher.latency_model import LatencyModel
 from streambox.batcher.policy import SlotView
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
-from streambox.errors import DeadlineExceeded, ModelUnavailable, Refused, StreamBoxError
+from streambox.errors import DeadlineExceeded, Hopeless, ModelUnavailable, Refused, StreamBoxError
 from streambox.executor.base import BatchError, BatchErrorKind, BatchResult
 
 if TYPE_CHECKING:
@@ -27,10 +31,12 @@ if TYPE_CHECKING:
 
     from streambox.batcher.interface import Batcher, QueueSettings
     from streambox.batcher.request import PendingRequest
+    from streambox.batcher.tenants import Tenant
     from streambox.clock import Clock, Timer
     from streambox.executor.base import Executor, ModelSpec, Outcome, RowErrors
 
     Unfit = tuple[PendingRequest, StreamBoxError]
+    Stack = Callable[[list[PendingRequest], ModelSpec], tuple[dict[str, Any], Mapping[int, StreamBoxError]]]
 
 log = structlog.get_logger(__name__)
 
@@ -52,13 +58,17 @@ class ServedModel:
         "executor",
         "expiry",
         "expiry_timer",
+        "forecast",
+        "latency",
         "name",
+        "rate",
         "ready",
         "retries",
         "running",
         "service_ns",
         "settings",
         "spec",
+        "stack",
         "timeout_ns",
     )
 
@@ -72,8 +82,13 @@ class ServedModel:
         max_queue_size: int = 10_000,
         timeout_ns: int = 60_000_000_000,
         ready: bool = True,
+        stack: Stack = stack_finite,
     ) -> None:
         self.name = name
+        self.stack = stack
+        self.latency = LatencyModel(settings.max_batch_size)
+        self.rate: ArrivalRate | None = None
+        self.forecast = Forecast(self.latency, executor.slots, settings.max_batch_size, timeout_ns)
         self.executor = executor
         self.spec = spec
         self.settings = settings
@@ -87,6 +102,23 @@ class ServedModel:
         self.running = 0
         self.service_ns: float = STAGE_BELOW_NS  # unknown: stage nothing until a batch has shown its time
 
+    # ---- Outlook: what a policy may ask ----------------------------------------------------------
+
+    def bound_ns(self, rows: int) -> float:
+        return self.latency.bound_ns(rows)
+
+    @property
+    def fixed_ns(self) -> float:
+        return self.latency.fixed_ns
+
+    def row_ns(self, rows: int) -> float:
+        return self.latency.expected_ns(rows) / rows
+
+    def rows_per_ns(self, now_ns: int) -> float:
+        if self.rate is None:
+            self.rate = ArrivalRate(now_ns)
+        return self.rate.per_ns(self.counters.accepted, now_ns)
+
     def __repr__(self) -> str:
         counters = self.counters
         executing = counters.in_flight - counters.queued
@@ -96,15 +128,21 @@ class ServedModel:
 class Scheduler:
     """Implements ``Engine`` for the ``Batcher`` that *make_batcher* builds."""
 
-    def __init__(self, clock: Clock, make_batcher: Callable[[Scheduler], Batcher]) -> None:
+    def __init__(
+        self, clock: Clock, make_batcher: Callable[[Scheduler], Batcher], *, shared: bool = False
+    ) -> None:
         self.clock = clock
+        self.shared = shared  # between tenants: every request names its own
         self.on_idle: Callable[[], None] | None = None
+        self._rows_before: Callable[[PendingRequest, int], int] = lambda *_: 0
         self.on_unloaded: Callable[[str], None] | None = None  # a request came for a model that is not ready
         self._served: dict[str, ServedModel] = {}
         self._batch_id = 0
         self._on_end = self._ended
         self._now_ns = clock.now_ns
         self.batcher = make_batcher(self)  # last: its constructor may use the engine
+        # One's own Batcher may have any order: then only what an idle system could not do is hopeless.
+        self._rows_before = getattr(self.batcher, "rows_before", self._rows_before)
 
     # ---- what the outside calls ------------------------------------------------------------------
 
@@ -128,7 +166,12 @@ class Scheduler:
         if refusal is not None:
             counters.refused += 1
             raise refusal
-        request.accept(counters, self._now_ns(), served.timeout_ns)
+        now_ns = self._now_ns()
+        if counters.queued > served.forecast.patience or request.timeout_ns is not None:
+            self._check_hope(served, request, now_ns)
+        if request.tenant is not None:
+            self._check_quota(request, request.tenant, now_ns)
+        request.accept(counters, now_ns, served.timeout_ns)
         try:
             self.batcher.add_one(request)
         except Refused:
@@ -188,6 +231,19 @@ class Scheduler:
     def settings(self, model: str) -> QueueSettings:
         return self._served[model].settings
 
+    def change(self, model: str, settings: QueueSettings) -> None:
+        served = self._served[model]
+        served.settings = settings
+        served.forecast.resize(settings.max_batch_size)
+
+    def outlook(self, model: str) -> ServedModel:
+        return self._served[model]
+
+    def give_up(self, requests: list[PendingRequest]) -> None:
+        for request in requests:
+            request.finish(DeadlineExceeded("the deadline cannot be met any more"))
+        self._check_idle()
+
     def slots(self, model: str) -> SlotView:
         served = self._served[model]
         slots = served.executor.slots
@@ -227,8 +283,7 @@ class Scheduler:
             requests = [request for request in requests if request.deadline_ns > now_ns]
         while requests:
             try:
-                tensors = stack(requests, served.spec)
-                bad: Mapping[int, StreamBoxError] = non_finite(tensors, requests)
+                tensors, bad = served.stack(requests, served.spec)
             except (ValueError, TypeError, MemoryError) as cause:  # whatever it is, no request may be lost
                 log.exception("batch cannot be formed", model=served.name, size=len(requests))
                 bad = dict.fromkeys(
@@ -245,10 +300,12 @@ class Scheduler:
             if request.state is QUEUED:
                 queued += 1
                 request.state = DISPATCHED
+                if request.tenant is not None:
+                    request.tenant.queued -= 1
         served.counters.queued -= queued
         if queued < len(requests) and reason is not FlushReason.RETRY:  # a user's Batcher: some came twice
             requests = list(dict.fromkeys(requests))
-            tensors = stack(requests, served.spec)
+            tensors, _ = served.stack(requests, served.spec)
         self._batch_id += 1
         return Batch(self._batch_id, requests, tensors, reason, now_ns), unfit
 
@@ -266,6 +323,7 @@ class Scheduler:
         flushes = served.counters.flushes
         flushes[batch.reason] = flushes.get(batch.reason, 0) + 1
         served.running += 1
+        served.forecast.started(batch.id, batch.size, batch.dispatched_ns)
         try:
             served.executor.begin(batch, self._on_end)
         except Exception as error:  # against its contract; its requests are not to be lost with it
@@ -276,17 +334,17 @@ class Scheduler:
     def _ended(self, batch: Batch, result: Outcome) -> None:
         served = self._served[batch.model]
         served.running -= 1
+        served.forecast.ended(batch.id)
         if isinstance(result, BatchResult):
             served.counters.service_ns.observe(result.service_ns)
             served.service_ns += 0.2 * (result.service_ns - served.service_ns)
+            served.latency.observe(batch.size, result.service_ns)
             self._refill(served)  # first: the worker would idle while all the answers are rendered
             settle(batch, result)
         else:
             served.retries.extend(settle(batch, result))
             self._refill(served)
-            log.warning(
-                "batch failed", model=batch.model, batch=batch.id, size=batch.size, cause=_why(result)
-            )
+            _tell(batch, result)
         batch.release()
         served.expiry.prune(served.counters.in_flight)
         self._check_idle()
@@ -325,6 +383,38 @@ class Scheduler:
         self._watch_deadlines(served)
         self._check_idle()
 
+    def _check_quota(self, request: PendingRequest, tenant: Tenant, now_ns: int) -> None:
+        """Raises Forbidden, QuotaExceeded."""
+        try:
+            tenant.admit(request, now_ns)
+        except StreamBoxError:
+            self._served[request.model].counters.refused += 1
+            raise
+
+    def _check_hope(self, served: ServedModel, request: PendingRequest, now_ns: int) -> None:
+        """
+        Refuse *request* now, rather than let it wait for an answer that will come too late.
+
+        Raises:
+            Hopeless: there is too much before it; says when to try again.
+            DeadlineExceeded: not even an idle system could meet its deadline.
+        """
+        own_ns, forecast = request.timeout_ns, served.forecast
+        timeout_ns = served.timeout_ns if own_ns is None else min(own_ns, served.timeout_ns)
+        ahead = self._rows_before(request, now_ns + timeout_ns)
+        rate = served.rows_per_ns(now_ns)
+        late_ns = forecast.finish_ns(ahead, request.rows, now_ns, rate) - now_ns - timeout_ns
+        if late_ns <= 0:
+            return
+        served.counters.refused += 1
+        if forecast.least_ns(request.rows) > timeout_ns:
+            raise DeadlineExceeded(
+                f"the deadline of {timeout_ns / 1e6:g} ms is shorter than the model takes: allow it more"
+            )
+        hopeless = Hopeless(f"the deadline of {timeout_ns / 1e6:g} ms would pass: {ahead} rows are before it")
+        hopeless.retry_after_s = max(1, math.ceil(late_ns / 1e9))
+        raise hopeless
+
     def _take_back(self, request: PendingRequest) -> None:
         """A ``Batcher`` refused what admission had let in: it was never accepted."""
         counters = request.counters
@@ -333,6 +423,8 @@ class Scheduler:
         counters.in_flight -= 1
         counters.queued -= 1
         counters.refused += 1
+        if request.tenant is not None:
+            request.tenant.take_back(request)
         request.counters = None
         request.state = NEW
 
@@ -345,10 +437,12 @@ _NO_SLOT: Final = SlotView(0, can_stage=False)
 _STAGE_ONLY: Final = SlotView(0, can_stage=True)
 
 
-def _why(failure: RowErrors | BatchError) -> str:
+def _tell(batch: Batch, failure: RowErrors | BatchError) -> None:
+    where = {"model": batch.model, "batch": batch.id, "size": batch.size}
     if isinstance(failure, BatchError):
-        return f"{failure.kind.value}: {failure.message}"
-    return f"the model refused {len(failure.messages)} rows"
+        log.warning("batch failed", **where, kind=failure.kind.value, cause=failure.message)
+    else:  # a model that refuses what it cannot take does its work
+        log.debug("rows refused", **where, rows=len(failure.messages))
 
 
 def _expired(request: PendingRequest) -> DeadlineExceeded:

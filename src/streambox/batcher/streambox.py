@@ -1,40 +1,85 @@
-"""Our own ``Batcher``: one first-in-first-out queue per model, and a policy that says when."""
+"""Our own ``Batcher``: queues of what may run together, and a policy that says when."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streambox.batcher.batch import FlushReason
-from streambox.batcher.model_queue import ModelQueue
-from streambox.batcher.policy import NEVER_NS, Flush, WindowPolicy
+from streambox.batcher.fairness import FairQueue
+from streambox.batcher.model_queue import DeadlineQueue, ModelQueue
+from streambox.batcher.policies import make_policy
+from streambox.batcher.policy import NEVER_NS, Flush, Refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streambox.batcher.batch import Batch
-    from streambox.batcher.interface import Engine, QueueSettings
+    from streambox.batcher.interface import Engine
+    from streambox.batcher.policy import Policy
     from streambox.batcher.request import PendingRequest
     from streambox.clock import Timer
 
 
 class _Lane:
-    """One model's queue, its policy, and what the policy last asked to be woken for."""
+    """
+    What of one model may run together: its queue, its policy, and what that last asked to be woken for.
 
-    __slots__ = ("draining", "model", "policy", "queue", "timer", "wake_rows")
+    Requests for a model whose dimensions vary are in lanes by their ``signature``.
+    """
 
-    def __init__(self, model: str, settings: QueueSettings) -> None:
-        self.model = model
-        self.queue = ModelQueue(settings.max_batch_size)
-        self.policy = WindowPolicy(settings.time_window_ns, settings.max_batch_size)
+    __slots__ = ("draining", "model", "policy", "queue", "signature", "timer", "wake_rows")
+
+    def __init__(self, model: _Model, signature: object) -> None:
+        self.model = model.name
+        self.signature = signature
+        self.policy = policy = model.make_policy()
+        plain = DeadlineQueue if policy.by_deadline else ModelQueue
+        self.queue: ModelQueue | FairQueue = plain(policy.max_batch_size)
+        if model.shared:
+            self.queue = FairQueue(policy.max_batch_size, plain, model.outlook.row_ns)
         self.wake_rows = 0
         self.timer: Timer | None = None
+        self.draining = model.draining
+
+    @property
+    def urgency_ns(self) -> int:
+        """What compares two lanes that want the same slot: the lower one goes first."""
+        return self.queue.ahead(1)[0].deadline_ns if self.policy.by_deadline else self.queue.oldest_ns
+
+
+class _Model:
+    """One model's lanes, and the settings that a new one gets. ``sole``: the lane of no signature."""
+
+    __slots__ = ("_engine", "draining", "lanes", "name", "outlook", "shared", "sole")
+
+    def __init__(self, name: str, engine: Engine) -> None:
+        self.name = name
+        self.outlook = engine.outlook(name)
+        self.shared = engine.shared
+        self._engine = engine
         self.draining = False
+        self.lanes: dict[object, _Lane] = {}
+        self.sole: _Lane = self.lane(None)
+
+    def lane(self, signature: object) -> _Lane:
+        found = self.lanes.get(signature)
+        if found is None:
+            found = self.lanes[signature] = _Lane(self, signature)
+        return found
+
+    def make_policy(self) -> Policy:
+        return make_policy(self._engine.settings(self.name), self.outlook)
+
+    def by_urgency(self) -> list[_Lane]:
+        """The lanes in which somebody waits."""
+        waiting = [lane for lane in self.lanes.values() if lane.queue.count]
+        return sorted(waiting, key=lambda lane: lane.urgency_ns) if len(waiting) > 1 else waiting
 
 
 class StreamBoxBatcher:
     """
-    Batches by the ``window`` policy.
+    Batches by each model's policy.
 
     Cost of ``add_one``: an append and two comparisons, unless the policy asked to be
     woken at this row count.
@@ -42,52 +87,89 @@ class StreamBoxBatcher:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._lanes: dict[str, _Lane] = {}
+        self._models: dict[str, _Model] = {}
 
     def __repr__(self) -> str:
-        waiting = ", ".join(f"{lane.model}: {lane.queue.count} queued" for lane in self._lanes.values())
+        counts = {
+            name: sum(lane.queue.count for lane in m.lanes.values()) for name, m in self._models.items()
+        }
+        waiting = ", ".join(f"{name}: {count} queued" for name, count in counts.items())
         return f"<StreamBoxBatcher {waiting or 'idle'}>"
 
     def set_time_window(self, ms: float, model: str | None = None) -> None:
         if not 0 <= ms < math.inf:
             raise ValueError(f"the time window is 0 ms or more, got {ms}")
-        for lane in self._chosen(model):
-            lane.policy.time_window_ns = round(ms * 1_000_000)
-            self._decide(lane)
+        for chosen in self._chosen(model):
+            self._set(chosen, time_window_ns=round(ms * 1_000_000))
 
     def set_batch_size(self, rows: int, model: str | None = None) -> None:
         if rows < 1:
             raise ValueError(f"the maximum batch size is at least 1 row, got {rows}")
-        for lane in self._chosen(model):
-            lane.policy.max_batch_size = lane.queue.max_batch_size = rows
-            self._decide(lane)
+        for chosen in self._chosen(model):
+            self._set(chosen, max_batch_size=rows)
 
     def add_one(self, request: PendingRequest) -> None:
-        lane = self._lanes.get(request.model) or self._lane(request.model)
+        model = self._models.get(request.model) or self._model(request.model)
+        lane = model.sole if request.signature is None else model.lane(request.signature)
         queue = lane.queue
         queue.append(request)
-        if queue.rows >= lane.wake_rows or queue.mixed:
+        if queue.rows >= lane.wake_rows:
             self._decide(lane)
 
+    def rows_before(self, request: PendingRequest, deadline_ns: int) -> int:
+        """How many rows would run before *request*, if it came now with that deadline."""
+        rows = 0
+        for lane in self._model(request.model).lanes.values():
+            if lane.policy.by_deadline:
+                places = lane.queue.ahead(lane.queue.count)
+                rows += sum(place.rows for place in places if place.deadline_ns <= deadline_ns)
+            else:
+                rows += lane.queue.rows
+        return rows
+
     def batch(self, model: str, reason: FlushReason) -> Batch | None:
-        lane = self._lane(model)
+        found = self._model(model)
         if reason is FlushReason.DRAIN:
-            lane.draining = True
+            found.draining = True
+            for lane in found.lanes.values():
+                lane.draining = True
         if reason is FlushReason.SLOTFREE or reason is FlushReason.DRAIN:
-            return self._decide(lane)
-        if not self._engine.slots(model).free or not lane.queue.rows:
+            return self._decide_all(found)
+        waiting = found.by_urgency()
+        if not waiting or not self._engine.slots(model).free:
             return None
-        return self._dispatch(lane, lane.policy.max_batch_size, reason)
+        return self._dispatch(waiting[0], waiting[0].policy.max_batch_size, reason)
 
-    def _lane(self, model: str) -> _Lane:
-        lane = self._lanes.get(model)
-        if lane is None:
-            lane = self._lanes[model] = _Lane(model, self._engine.settings(model))
-        return lane
+    def _decide_all(self, model: _Model) -> Batch | None:
+        """The most urgent lane first; one in which nobody waits asks again at its next arrival."""
+        if len(model.lanes) == 1:
+            return self._decide(model.sole)
+        sent = None
+        for lane in list(model.lanes.values()):
+            if not lane.queue.count:
+                self._decide(lane)
+        for lane in model.by_urgency():
+            sent = self._decide(lane) or sent
+        return sent
 
-    def _chosen(self, model: str | None) -> Iterable[_Lane]:
-        models = self._engine.models() if model is None else [model]
-        return [self._lane(name) for name in models]
+    def _model(self, name: str) -> _Model:
+        found = self._models.get(name)
+        if found is None:
+            found = self._models[name] = _Model(name, self._engine)
+        return found
+
+    def _chosen(self, model: str | None) -> Iterable[_Model]:
+        names = self._engine.models() if model is None else [model]
+        return [self._model(name) for name in names]
+
+    def _set(self, model: _Model, **limits: Any) -> None:
+        """Of all its lanes, those to come included."""
+        self._engine.change(model.name, self._engine.settings(model.name)._replace(**limits))
+        for lane in list(model.lanes.values()):
+            for limit, value in limits.items():
+                setattr(lane.policy, limit, value)
+            lane.queue.max_batch_size = lane.policy.max_batch_size
+            self._decide(lane)
 
     def _decide(self, lane: _Lane) -> Batch | None:
         """Ask the policy until it says wait; the last batch sent off, if any."""
@@ -97,7 +179,9 @@ class StreamBoxBatcher:
             slots = engine.slots(lane.model)
             decision = lane.policy.decide(lane.queue, slots, engine.clock.now_ns())
             if isinstance(decision, Flush):
-                sent = self._dispatch(lane, decision.rows, decision.reason) or sent
+                sent = self._dispatch(lane, decision.rows, decision.reason, decision.skip) or sent
+            elif isinstance(decision, Refuse):
+                engine.give_up(lane.queue.skim(decision.requests))
             elif lane.draining and lane.queue.rows and slots.free:
                 # Nobody will join this batch any more: its window has no purpose.
                 sent = self._dispatch(lane, lane.policy.max_batch_size, FlushReason.DRAIN) or sent
@@ -105,17 +189,32 @@ class StreamBoxBatcher:
                 self._sleep(lane, decision.until_ns, decision.rows)
                 return sent
 
-    def _dispatch(self, lane: _Lane, rows: int, reason: FlushReason) -> Batch | None:
-        return self._engine.dispatch(lane.model, lane.queue.take(rows), reason)
+    def _dispatch(self, lane: _Lane, rows: int, reason: FlushReason, skip: int = 0) -> Batch | None:
+        queue = lane.queue
+        if not skip:
+            return self._engine.dispatch(lane.model, queue.take(rows), reason)
+        skipped = queue.skim(skip)
+        taken = queue.take(rows)
+        queue.put_back(skipped)
+        return self._engine.dispatch(lane.model, taken, reason)
 
     def _sleep(self, lane: _Lane, until_ns: int, rows: int) -> None:
         lane.wake_rows = rows
         timer = lane.timer
+        if lane.signature is not None and not lane.queue.count:
+            self._forget(lane)
+            return
         if until_ns == NEVER_NS or (timer is not None and timer.when_ns <= until_ns):
             return  # an earlier wake-up asks again, which costs less than re-arming at every batch
         if timer is not None:
             timer.cancel()
         lane.timer = self._engine.clock.call_at(until_ns, lambda: self._wake(lane))
+
+    def _forget(self, lane: _Lane) -> None:
+        """Callers choose signatures: one that nobody uses any more must not keep its lane."""
+        if lane.timer is not None:
+            lane.timer.cancel()
+        self._models[lane.model].lanes.pop(lane.signature, None)
 
     def _wake(self, lane: _Lane) -> None:
         lane.timer = None

@@ -16,7 +16,7 @@ from streambox.errors import UsageError
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON instead of the table.")
 @click.option("--allow-invalid", is_flag=True, help="Compare runs, too, that are not valid.")
 @click.option(
-    "--block", type=click.IntRange(1), help="Seconds to draw in a row.  [as the runs' correlation asks for]"
+    "--block", type=click.IntRange(1), help="Blocks to draw in a row.  [as the runs' correlation asks for]"
 )
 @click.option("--resamples", type=click.IntRange(100, 100_000), default=2000, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resampling.")

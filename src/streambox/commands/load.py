@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 
 from streambox.commands.compare import compare_runs
+from streambox.commands.mix import mix_of, workload_of
 from streambox.commands.repeats import run_repeats
 from streambox.commands.sweep import sweep_loads
 from streambox.commands.target import DURATION, model_of, payload_options, sending_options, target_options
@@ -24,7 +25,7 @@ from streambox.commands.trace_options import (
 )
 from streambox.config import load_config
 from streambox.errors import RunFailed, UsageError
-from streambox.loadgen.messages import Cargo
+from streambox.loadgen.payload import LaneSending, payloads_of
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.session import (
     Finished,
@@ -43,8 +44,10 @@ from streambox.workload.transforms import parse_transforms
 
 if TYPE_CHECKING:
     from streambox.config import Config, LoadGeneratorSection
+    from streambox.loadgen.mix import Mix
     from streambox.loadgen.run import RunOptions
     from streambox.workload.lanes import LaneRule
+    from streambox.workload.schedule import Lane
 
 _OF_A_PATTERN: Final = (
     "type",
@@ -87,6 +90,12 @@ _OF_A_PATTERN: Final = (
 @click.option("--trace", help="Replay this trace; its formats are in docs/traces.md.")
 @reading_options
 @lane_options
+@click.option(
+    "--mix",
+    "mix_path",
+    type=click.Path(path_type=Path),
+    help="Several tenants and models in one run: a YAML file; see docs/mixes.md.",
+)
 @click.option("--concurrency", type=click.IntRange(1, 10_000), help="Closed loop with so many callers.")
 @click.option("--seed", type=click.IntRange(0), help="Same seed, same schedule.  [0]")
 @click.option("--warm-up", type=DURATION, help="Leave what falls due so early out of the figures.")
@@ -121,7 +130,8 @@ def load(
         _refuse_options_before(ctx)
         return
     config = load_config(config_path)
-    workload = workload_options(config.load_generator, given)
+    mix = _mix(ctx, given)
+    workload = workload_options(config.load_generator, given) if mix is None else workload_of(mix)
     options = run_options(config, workload, given)
     objectives = [parse_objective(text) for text in given["slo"]]
     console = Console(stderr=True)
@@ -140,6 +150,7 @@ def load(
             objectives=objectives,
             sending=payload_options(given),
             schedule=schedule,
+            mix=mix,
         )
 
     if repeats is not None:
@@ -168,15 +179,23 @@ def _ready_schedule(
         return Schedule.from_parquet(given["schedule_path"])
     if workload.trace is None:
         return None
-    cargo = Cargo(workload.seed, payload_options(given))
+
+    def bodies(lane: Lane) -> int:
+        sending = LaneSending(lane.model, workload.seed, payload_options(given))
+        return len(payloads_of([sending], options.target, options.tls_context())[0])
+
     with reading(console, workload.trace.path, quiet=quiet) as progress:
-        schedule = draw_schedule(
-            workload, model_of(config, given), lambda lane: len(cargo.payloads(options, (lane,))[0]), progress
-        )
-    kept = () if quiet else schedule.recipe.get("fidelity", ())
-    for line in (*facts(schedule.recipe), *kept):
+        schedule = draw_schedule(workload, model_of(config, given), bodies, progress)
+    for line in facts(schedule.recipe):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return schedule
+
+
+def _mix(ctx: click.Context, given: dict[str, Any]) -> Mix | None:
+    if given["mix_path"] is None:
+        return None
+    options = {str(each.name): each.opts[0] for each in ctx.command.params}
+    return mix_of(given["mix_path"], given, payload_options(given), options)
 
 
 @load.command()
@@ -217,14 +236,18 @@ def _show(summary: dict[str, Any], *, as_json: bool = False) -> None:
 @click.option("--most-segments", type=click.IntRange(3), default=20, show_default=True, help="Per rate.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="JSON file for what was found.")
+@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Page with the curve to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON instead of the table.")
-def find_max(config_path: Path | None, out: Path | None, as_json: bool, **given: Any) -> None:
+def find_max(
+    config_path: Path | None, out: Path | None, page: Path | None, as_json: bool, **given: Any
+) -> None:
     """
     Search the highest rate at which every objective holds.
 
     Each rate is tried in independent segments until it is clear whether it holds; rates
     double until one fails, then the gap is halved. Exit code 1 when no rate holds.
     """
+    from streambox.loadgen.found_page import write_found
     from streambox.loadgen.probe import FindOptions, find_max_rate, found_json, found_table
 
     config = load_config(config_path)
@@ -240,19 +263,26 @@ def find_max(config_path: Path | None, out: Path | None, as_json: bool, **given:
         seed=given["seed"],
     )
     sending = sending_options(config, given)
+    for path in (out, page):
+        if path is not None:
+            prepare_folder(path.parent)
     found = find_max_rate(
         options, sending, model_of(config, given), payload_options(given), Console(stderr=True)
     )
     text = found_json(options, found)
-    if out is not None:
-        try:
+    try:
+        if out is not None:
             out.write_bytes(text)
-        except OSError as error:
-            raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
+        if page is not None:
+            write_found(page, options, found)
+    except OSError as error:
+        raise RunFailed(f"{error.filename}: cannot be written: {error.strerror or error}") from None
     if as_json:
         click.echo(text, nl=False)
     else:
         Console().print(found_table(options, found))
+    if not found.trials:
+        raise RunFailed("the search ended before it was clear of any rate whether it holds")
     if found.rate_per_s is None:
         raise RunFailed(f"no rate holds {', '.join(given['slo'])}: not even {found.trials[0].rate_per_s:g}/s")
 
@@ -264,17 +294,19 @@ load.add_command(sweep_loads)
 @load.command("calibrate")
 @click.option("--budget", type=DURATION, default="1ms", show_default=True, help="For send lag at p99.")
 @click.option("--segment", type=DURATION, default="3s", show_default=True, help="Length of one trial.")
-def calibrate_machine(budget: int, segment: int) -> None:
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+def calibrate_machine(budget: int, segment: int, workers: int) -> None:
     """
     Certify the highest rate that this machine can send on schedule.
 
     Runs against a static server of our own on this machine. The result is kept in the
-    cache folder, and a later run that asks for more is warned before it starts.
+    cache folder, for so many workers, and a later run that asks for more is warned before it
+    starts.
     """
     from streambox.loadgen.calibrate import calibrate
     from streambox.loadgen.certificate import keep
 
-    calibration, found = calibrate(budget, segment, Console(stderr=True, highlight=False))
+    calibration, found = calibrate(budget, segment, Console(stderr=True, highlight=False), workers)
     if calibration is None:
         raise RunFailed(f"not even {found.trials[0].rate_per_s:g}/s can be sent with a lag within the budget")
     try:

@@ -54,6 +54,7 @@ class Slot:
         self._alarm: asyncio.TimerHandle | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._up_ns = 0
+        self._has_been_up = False  # the present process
         self._closed = False
         self.assigned: deque[Assignment] = deque()
         self.up = False
@@ -70,6 +71,7 @@ class Slot:
         if self._closed:
             raise LoadFailed("it was unloaded meanwhile")
         self._loaded = self._loop.create_future()
+        self._has_been_up = False
         worker = WorkerProcess(self._loop, self._options.threads, self._on_frame, self._on_exit)
         try:
             worker.start()
@@ -87,7 +89,8 @@ class Slot:
             worker.kill("load failed")
             await asyncio.shield(worker.exited)
             raise LoadFailed(str(failure) or f"loading took longer than {limit_s:g} s") from None
-        self.up, self._up_ns = True, time.monotonic_ns()
+        self.up = self._has_been_up = True
+        self._up_ns = time.monotonic_ns()
         return spec
 
     def keep_up(self, spec: ModelSpec) -> None:
@@ -132,7 +135,8 @@ class Slot:
         reason = self._worker.describe_exit()
         if not self._loaded.done():
             self._loaded.set_exception(LoadFailed(f"the worker ended while loading: {reason}"))
-            return
+        if not self._has_been_up:
+            return  # start() tells why
         if was_up and self.assigned:
             self.assigned.popleft().end(_died(reason))
             self.failures = 0

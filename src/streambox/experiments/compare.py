@@ -73,7 +73,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class Resampling(msgspec.Struct, frozen=True, kw_only=True):
-    """``block``: how many seconds to draw in a row; None: as the runs' own correlation asks for."""
+    """``block``: how many blocks to draw in a row; None: as the runs' own correlation asks for."""
 
     resamples: int = 2000
     block: int | None = None

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+
+from streambox.loadgen.student import t95
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
-
-# Student's t, two-sided 95 %, by degrees of freedom from 1.
-_T95: Final = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145),
-    *(2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048),
-    *(2.045, 2.042),
-)
-_NORMAL95: Final = 1.959964
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -94,16 +88,3 @@ def difference_of_means(before: Sequence[float], after: Sequence[float], *, pair
 
 def _normal_below(z: float) -> float:
     return math.erfc(-z / math.sqrt(2)) / 2
-
-
-def t95(degrees: int) -> float:
-    """
-    Student's t, two-sided 95 %.
-
-    Beyond 30 degrees of freedom by the first terms of its expansion around the normal
-    distribution's (Abramowitz and Stegun, 26.7.5), which are right to four digits there.
-    """
-    if degrees <= len(_T95):
-        return _T95[degrees - 1]
-    z = _NORMAL95
-    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)

@@ -74,7 +74,7 @@ def repeat_run(run_once: RunOnce, count: int, first_seed: int, out: Path | None,
             break
         start_ns, end_ns = (round(edge_s * 1e9) for edge_s in finished.summary["window_s"])
         blocks = Blocks.of(rows_of(finished.outcomes), start_ns, max(end_ns, start_ns + 1))
-        repeats.append(Repeat(seed, finished.summary, point_values(blocks)))
+        repeats.append(Repeat(finished.summary["seed"], finished.summary, point_values(blocks)))
         all_blocks.append(blocks.pooled())
         console.print(_line(number, count, repeats[-1]), highlight=False)
     if not repeats:

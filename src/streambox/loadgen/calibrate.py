@@ -30,9 +30,13 @@ _MOST_SEGMENTS: Final = 5
 _SILENT: Final = Console(quiet=True)
 
 
-def calibrate(budget_ns: int, segment_ns: int, console: Console) -> tuple[Calibration | None, Found]:
+def calibrate(
+    budget_ns: int, segment_ns: int, console: Console, workers: int = 1
+) -> tuple[Calibration | None, Found]:
     """
     Search the highest rate whose send lag stays within *budget_ns* at p99. Progress goes to *console*.
+
+    Requests are sent, and answers checked, as a run does both if it is not told otherwise.
 
     Returns the calibration, None where not even the lowest rate does, and every rate tried.
     """
@@ -47,7 +51,7 @@ def calibrate(budget_ns: int, segment_ns: int, console: Console) -> tuple[Calibr
     with static_server() as port:
         seed = 0
         while (rate := search.rate_per_s) is not None:
-            finished = _segment(port, rate, segment_ns, seed)
+            finished = _segment(port, rate, segment_ns, seed, workers)
             if len(finished.outcomes) < len(finished.schedule):
                 break  # interrupted
             seed += 1
@@ -60,13 +64,13 @@ def calibrate(budget_ns: int, segment_ns: int, console: Console) -> tuple[Calibr
     found = search.found()
     if found.rate_per_s is None:
         return None, found
-    return Calibration(found.rate_per_s, budget_ns, machine()), found
+    return Calibration(found.rate_per_s, budget_ns, machine(), workers), found
 
 
-def _segment(port: int, rate: float, segment_ns: int, seed: int) -> Finished:
+def _segment(port: int, rate: float, segment_ns: int, seed: int, workers: int) -> Finished:
     workload = WorkloadOptions(rate_per_s=rate, duration_ns=segment_ns, seed=seed)
-    options = RunOptions(target=Target("127.0.0.1", port, "/"), check="none")
-    return run_load(workload, options, "static", _SILENT, quiet=True)
+    options = RunOptions(target=Target("127.0.0.1", port, "/"), workers=workers)
+    return run_load(workload, options, "digits", _SILENT, quiet=True)
 
 
 def _late(finished: Finished, budget_ns: int) -> Segment:

@@ -69,6 +69,8 @@ class ClientConnection(asyncio.Protocol):
         self._drop_body()
         self._parser = None  # it refers to us: nobody would find the two while the collector rests
         self._sender.on_lost(self)
+        # It refers to us, as the transport does: while a run goes on nothing collects such circles.
+        del self._parser
 
     def eof_received(self) -> None:
         """The end of the connection is that of a response whose head tells no other."""

@@ -25,7 +25,7 @@ def reason(error: BaseException | None) -> str:
 
 def advice(error: BaseException | None) -> str:
     """What to look at first, to stand behind the reason."""
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror | UnicodeError):
         return ": is the name right?"
     if isinstance(error, ssl.SSLCertVerificationError):
         return ""  # the reason has it

@@ -5,7 +5,8 @@ Each rate is tried in independent segments, each with arrivals of its own. Laten
 a segment depend on each other, as a queue carries over from one request to the next, so a
 segment counts as one observation: the share of its requests that missed the objective.
 A rate is decided as soon as Student's interval around the mean share lies on one side of
-what is allowed; rates double until one fails, then the gap is halved on a log scale.
+what is allowed; rates double until one fails, then the gap is halved on a log scale. Three
+segments may be lucky ones, so the two rates that are left are tried again in the end.
 """
 
 from __future__ import annotations
@@ -16,27 +17,31 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from streambox.loadgen.crossing import Crossing, clear_ends, crossing_of
+from streambox.loadgen.student import t99
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Student's t, two-sided 99 %, by degrees of freedom; beyond the last the normal distribution's.
-_T99: Final = (
-    *(63.657, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169, 3.106, 3.055, 3.012, 2.977),
-    *(2.947, 2.921, 2.898, 2.878, 2.861, 2.845, 2.831, 2.819, 2.807, 2.797, 2.787, 2.779, 2.771, 2.763),
-    *(2.756, 2.750),
-)
-_NORMAL99: Final = 2.576
 _HOPELESS: Final = 0.25  # a share so far beyond what is allowed needs no second segment
 FEWEST_SEGMENTS: Final = 3
 
 Verdict = Literal["holds", "fails"]
+Percentile = Literal["p50_ms", "p99_ms"]
+PERCENTILES: Final[tuple[Percentile, ...]] = ("p50_ms", "p99_ms")
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """One segment at one rate: how many were offered, and how many missed each objective."""
+    """
+    One segment at one rate: how many were offered, and how many missed each objective.
+
+    ``p50_ms`` and ``p99_ms`` are of the response time, None where there is none.
+    """
 
     offered: int
     missed: tuple[int, ...]
+    p50_ms: float | None = None
+    p99_ms: float | None = None
 
 
 class Trial(msgspec.Struct):
@@ -53,19 +58,33 @@ class Trial(msgspec.Struct):
     def share(self, objective: int) -> float:
         return statistics.fmean(self.shares(objective))
 
+    def reach(self, objective: int) -> float:
+        """By how much the share may be off, with 99 % confidence: Student's interval over the segments."""
+        shares = self.shares(objective)
+        if len(shares) < 2:
+            return math.inf
+        return t99(len(shares) - 1) * statistics.stdev(shares) / math.sqrt(len(shares))
+
+    def percentile_ms(self, name: Percentile) -> float | None:
+        """The mean of the segments' own; None where one has none."""
+        values = [getattr(segment, name) for segment in self.segments]
+        return None if None in values or not values else statistics.fmean(values)
+
 
 class Found(msgspec.Struct, frozen=True):
     """
     ``rate_per_s`` holds; None: not even the lowest rate tried did.
 
     ``low`` is the highest rate that clearly holds, ``high`` the lowest that clearly fails,
-    None where there was none: the truth lies between them.
+    None where there was none: the truth lies between them. ``crossing`` is the best guess
+    at it, with its interval: None where no rate fails, or none holds.
     """
 
     rate_per_s: float | None
     low: float | None
     high: float | None
     trials: tuple[Trial, ...]
+    crossing: Crossing | None = None
 
 
 class Search:
@@ -78,6 +97,8 @@ class Search:
         lowest_per_s, highest_per_s: Not to be left.
         precision: Stop when the rates that hold and fail are this close, 0.03 for 3 %.
         most_segments: After so many a rate is decided by the mean alone.
+        segments_in_the_end: The two rates between which the truth lies are tried at least so
+            often before the search ends, unless one is hopeless.
     """
 
     def __init__(
@@ -89,12 +110,14 @@ class Search:
         highest_per_s: float,
         precision: float,
         most_segments: int,
+        segments_in_the_end: int = FEWEST_SEGMENTS,
     ) -> None:
         self._allowed = tuple(allowed)
         self._lowest = lowest_per_s
         self._highest = highest_per_s
         self._precision = precision
         self._most_segments = most_segments
+        self._in_the_end = min(segments_in_the_end, most_segments)
         self._decided: list[Trial] = []
         self._trial: Trial | None = Trial(min(max(start_per_s, lowest_per_s), highest_per_s))
 
@@ -128,23 +151,27 @@ class Search:
 
     def found(self) -> Found:
         """What is known so far."""
-        holding = [trial.rate_per_s for trial in self._decided if trial.verdict == "holds"]
-        clear = [trial for trial in self._decided if trial.clear]
+        holding, _ = self._ends()
         return Found(
-            max(holding, default=None),
-            max((trial.rate_per_s for trial in clear if trial.verdict == "holds"), default=None),
-            min((trial.rate_per_s for trial in clear if trial.verdict == "fails"), default=None),
+            None if holding is None else holding.rate_per_s,
+            *clear_ends(self._decided),
             tuple(sorted(self._decided, key=lambda trial: trial.rate_per_s)),
+            self._crossing(),
         )
+
+    def _crossing(self) -> Crossing | None:
+        """That of the objective that ends the range first."""
+        found = [crossing_of(self._decided, index, share) for index, share in enumerate(self._allowed)]
+        known = [one for one in found if one is not None]
+        return min(known, key=lambda one: one.rate_per_s, default=None)
 
     def _decide(self, trial: Trial, objective: int) -> Verdict | None:
         allowed, shares = self._allowed[objective], trial.shares(objective)
-        if statistics.fmean(shares) > max(10 * allowed, _HOPELESS):
+        if self._is_hopeless(trial, objective):
             return "fails"
-        if len(shares) < FEWEST_SEGMENTS:
+        if len(shares) < (FEWEST_SEGMENTS if trial.verdict is None else self._in_the_end):
             return None
-        mean = statistics.fmean(shares)
-        reach = _t99(len(shares) - 1) * statistics.stdev(shares) / math.sqrt(len(shares))
+        mean, reach = trial.share(objective), trial.reach(objective)
         if mean - reach > allowed:
             return "fails"
         # That none of n missed shows a share below about 3/n, and no less (the rule of three).
@@ -152,22 +179,44 @@ class Search:
         return "holds" if max(mean + reach, 3 / max(1, offered)) <= allowed else None
 
     def _close(self, trial: Trial, verdict: Verdict, *, clear: bool) -> None:
+        if trial.verdict is None:
+            self._decided.append(trial)
         trial.verdict, trial.clear = verdict, clear
-        self._decided.append(trial)
         rate = self._next_rate()
-        self._trial = None if rate is None else Trial(rate)
+        self._trial = self._to_confirm() if rate is None else Trial(rate)
+
+    def _is_hopeless(self, trial: Trial, objective: int) -> bool:
+        return trial.share(objective) > max(10 * self._allowed[objective], _HOPELESS)
+
+    def _ends(self) -> tuple[Trial | None, Trial | None]:
+        """The highest rate that holds below all that fail, and the lowest that fails."""
+        failing = min((t for t in self._decided if t.verdict == "fails"), key=_rate_of, default=None)
+        holding = [t for t in self._decided if t.verdict == "holds"]
+        if failing is not None:
+            holding = [t for t in holding if t.rate_per_s < failing.rate_per_s]
+        return max(holding, key=_rate_of, default=None), failing
+
+    def _to_confirm(self) -> Trial | None:
+        """Of the two rates between which the truth lies one that was not tried often enough yet."""
+        for trial in self._ends():
+            if trial is None or len(trial.segments) >= self._in_the_end:
+                continue
+            if not any(self._is_hopeless(trial, index) for index in range(len(self._allowed))):
+                return trial
+        return None
 
     def _next_rate(self) -> float | None:
-        failing = min((t.rate_per_s for t in self._decided if t.verdict == "fails"), default=None)
-        below = [t.rate_per_s for t in self._decided if t.verdict == "holds"]
-        holding = max((rate for rate in below if failing is None or rate < failing), default=None)
+        holding, failing = self._ends()
         if failing is None:
             assert holding is not None  # noqa: S101 - something has been decided
-            return min(2 * holding, self._highest) if holding < self._highest else None
+            rate = holding.rate_per_s
+            return min(2 * rate, self._highest) if rate < self._highest else None
+        high = failing.rate_per_s
         if holding is None:
-            return max(failing / 2, self._lowest) if failing > self._lowest else None
-        return None if failing <= holding * (1 + self._precision) else math.sqrt(failing * holding)
+            return max(high / 2, self._lowest) if high > self._lowest else None
+        low = holding.rate_per_s
+        return None if high <= low * (1 + self._precision) else math.sqrt(high * low)
 
 
-def _t99(degrees: int) -> float:
-    return _T99[degrees - 1] if degrees <= len(_T99) else _NORMAL99
+def _rate_of(trial: Trial) -> float:
+    return trial.rate_per_s

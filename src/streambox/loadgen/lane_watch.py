@@ -14,7 +14,7 @@ from streambox.loadgen.record import INTERRUPTED, UNSENT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streambox.loadgen.record import Outcomes, Recorder
+    from streambox.loadgen.record import Outcomes
     from streambox.workload.schedule import Schedule
 
     Numbers = np.ndarray[Any, np.dtype[Any]]
@@ -36,13 +36,9 @@ class LaneWatch:
     one. Cost of a look: 30 ns for each request that fell due since the last one, or is on its way.
     """
 
-    def __init__(
-        self, recorder: Recorder, schedule: Schedule, timeout_ns: int, give_up_after_ns: int | None
-    ) -> None:
-        self._recorder = recorder
+    def __init__(self, schedule: Schedule, timeout_ns: int, give_up_after_ns: int | None = None) -> None:
         self._timeout_ns = timeout_ns
         self._give_up_after_ns = _NEVER_NS if give_up_after_ns is None else give_up_after_ns
-        self._unsent, self._silent = recorder.kind(UNSENT), recorder.kind(INTERRUPTED)
         self._names, self._row_of = _rows(schedule)
         self._due = 0
         self._pending = np.empty(0, np.int64)
@@ -51,12 +47,11 @@ class LaneWatch:
         self._older, self._newer = np.zeros((2, len(self._names), BUCKETS >> _COARSER), np.int64)
         self._turned_s = 0.0
 
-    def look(self, offered: int, elapsed_s: float) -> tuple[LaneProgress, ...]:
+    def look(self, outcomes: Outcomes, offered: int, elapsed_s: float) -> tuple[LaneProgress, ...]:
         """A row for each lane, now that the first *offered* requests have fallen due."""
-        outcomes = self._recorder.outcomes
         self._offered += self._count(outcomes.lane[self._due : offered])
         self._pending = np.append(self._pending, np.arange(self._due, offered))
-        self._due = offered
+        self._due = max(self._due, offered)
         looked_at, rest = self._pending[:_MOST_AT_ONCE], self._pending[_MOST_AT_ONCE:]
         ended, failed = self._judge(outcomes, looked_at, elapsed_s)
         self._settle(outcomes, looked_at[ended])
@@ -72,7 +67,7 @@ class LaneWatch:
         """
         now_ns = int(elapsed_s * 1e9) - _SLACK_NS
         kind = outcomes.kind[rows]
-        ended = (kind != self._unsent) & (kind != self._silent)
+        ended = (kind != outcomes.kinds.index(UNSENT)) & (kind != outcomes.kinds.index(INTERRUPTED))
         sent_ns, dispatched_ns = outcomes.sent_ns[rows], outcomes.dispatched_ns[rows]
         silent = (sent_ns >= 0) & (outcomes.done_ns[rows] < 0) & (now_ns - sent_ns > self._timeout_ns)
         unsent = (sent_ns < 0) & (dispatched_ns >= 0) & (now_ns - dispatched_ns > self._give_up_after_ns)

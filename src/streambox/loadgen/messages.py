@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from streambox.loadgen.payload import PayloadOptions, PayloadSet, make_payloads
+from streambox.loadgen.payload import LaneSending
 from streambox.loadgen.progress import Standing
 from streambox.loadgen.run import RunOptions
 from streambox.loadgen.share import Share
@@ -18,37 +18,22 @@ from streambox.workload.schedule import Lane
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
 
 MOST_LINE_BYTES = 1 << 24
-
-
-class Cargo(msgspec.Struct, frozen=True):
-    """What it takes to make a run's payloads: a worker makes them anew, from the same as the run itself."""
-
-    seed: int
-    options: PayloadOptions | None = None
-
-    def payloads(self, options: RunOptions, lanes: Sequence[Lane]) -> list[PayloadSet]:
-        """Of each of *lanes*. Raises UsageError, RunFailed: see ``make_payloads``."""
-        tls = options.tls_context()
-        models = dict.fromkeys(lane.model for lane in lanes)
-        made = {model: make_payloads(options.target, model, self.seed, self.options, tls) for model in models}
-        return [made[lane.model] for lane in lanes]
 
 
 class Assignment(msgspec.Struct, frozen=True, tag=True):
     """
     The first message to a worker: its *share* of the run whose records lie in *folder*.
 
-    *watched*: it is to tell where it stands. Headers with keys in them travel here, so that they
-    are in no argument list and in no file.
+    *cargo*: what each of the *lanes* sends. *watched*: it is to tell where it stands. Headers
+    with keys in them travel here, so that they are in no argument list and in no file.
     """
 
     folder: str
     share: Share
     options: RunOptions
-    cargo: Cargo
+    cargo: list[LaneSending]
     lanes: tuple[Lane, ...]
     duration_ns: int
     watched: bool

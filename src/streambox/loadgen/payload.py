@@ -48,7 +48,7 @@ class PayloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     random: str | None = None
     input: str | None = None
     pixels: str | None = None
-    rows: str | None = None
+    rows: int | str | None = None
     tolerance: float = TOLERANCE
     template: str | None = None
     method: Method = "POST"
@@ -128,6 +128,25 @@ def count_payloads(model: str, dataset: str | None = None) -> int:
     return len(
         make_payloads(Target("localhost", 80, DEFAULT_PATH), model, 0, PayloadOptions(dataset=dataset))
     )
+
+
+class LaneSending(msgspec.Struct, frozen=True):
+    """What one lane sends. Whoever is told this makes the same payloads, in whatever process."""
+
+    model: str
+    seed: int
+    options: PayloadOptions = PayloadOptions()
+
+
+def payloads_of(
+    sending: Sequence[LaneSending], target: Target, tls: ssl.SSLContext | None = None
+) -> list[PayloadSet]:
+    """The payloads of each lane; equal ones are made once. Raises as ``make_payloads``."""
+    made = {
+        each: make_payloads(target, each.model, each.seed, each.options, tls)
+        for each in dict.fromkeys(sending)
+    }
+    return [made[each] for each in sending]
 
 
 def target_of(target: Target, model: str, options: PayloadOptions) -> Target:

@@ -52,6 +52,7 @@ class History:
     def add(self, elapsed_s: float, *rates_per_s: float | None) -> None:
         """These rates have held since the last call."""
         since_s, self._until_s = self._until_s, max(self._until_s, elapsed_s)
+        since_s = max(since_s, self._until_s - _MINUTE_S)
         for second in range(int(since_s), int(self._until_s) + 1):
             share_s = min(self._until_s, second + 1) - max(since_s, second)
             counts = self._counts.setdefault(second, [0.0] * len(rates_per_s))

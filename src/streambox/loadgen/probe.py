@@ -9,18 +9,22 @@ from rich.console import Console
 from rich.table import Table
 
 from streambox.errors import UsageError
-from streambox.loadgen.find_max import Found, Search, Segment, Trial
+from streambox.loadgen.find_max import PERCENTILES, Found, Search, Segment, Trial
 from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.session import check_finished, run_load
 from streambox.loadgen.slo import Objective
 from streambox.loadgen.summary import environment
+from streambox.loadgen.table import ms_text
 
 if TYPE_CHECKING:
+    from streambox.loadgen.crossing import Crossing
     from streambox.loadgen.payload import PayloadOptions
     from streambox.loadgen.run import RunOptions
     from streambox.loadgen.session import Finished
 
+_MOST_LATE: Final = 3
 _LOWEST_PER_S: Final = 0.1
+_SEGMENTS_IN_THE_END: Final = 10
 _SILENT: Final = Console(quiet=True)
 
 
@@ -44,25 +48,30 @@ def find_max_rate(
     """
     The highest rate at which every objective holds. Progress goes to *console*, a line a rate.
 
-    Ends early, with what is known, at a rate that the generator itself cannot keep.
+    Ends early, with what is known, at a rate that the generator itself has not kept three times
+    in a row.
 
     Raises UsageError for objectives that are not about a share of the requests, RunFailed
     when an answer was wrong or nobody answers.
     """
     search = _search(options)
-    segments = 0
+    segments = late = 0
     while (rate := search.rate_per_s) is not None:
         finished = _segment(options, run, model, payloads, rate, options.seed + segments)
         segments += 1
         if finished is None:
             break
         if not finished.summary["verdict"]["valid"]:
+            late += 1
+            if late < _MOST_LATE:  # it says nothing of the server: once more
+                continue
             console.print(f"{rate:10.1f}/s  the load generator cannot keep it: {_reasons(finished)}")
             search.give_up()
             break
+        late = 0
         trial = search.trial
         search.add(_judged(options, finished))
-        if trial is not None and trial.verdict is not None:
+        if trial is not None and search.trial is not trial:
             console.print(_line(options, trial), highlight=False)
     return search.found()
 
@@ -85,6 +94,7 @@ def _search(options: FindOptions) -> Search:
         highest_per_s=options.highest_per_s,
         precision=options.precision,
         most_segments=options.most_segments,
+        segments_in_the_end=_SEGMENTS_IN_THE_END,
     )
 
 
@@ -106,7 +116,8 @@ def _judged(options: FindOptions, finished: Finished) -> Segment:
     measured = finished.outcomes.between(options.warm_up_ns, options.segment_ns)
     lanes = finished.schedule.lanes
     missed = tuple(int(one.missed(measured, lanes).sum()) for one in options.objectives)
-    return Segment(len(measured), missed)
+    response_ms = finished.summary["response_ms"]
+    return Segment(len(measured), missed, response_ms["p50"], response_ms["p99"])
 
 
 def _reasons(finished: Finished) -> str:
@@ -127,14 +138,26 @@ def found_table(options: FindOptions, found: Found) -> Table:
     title = "no rate holds" if found.rate_per_s is None else f"{found.rate_per_s:,.1f}/s holds"
     low, high = ("–" if bound is None else f"{bound:,.1f}/s" for bound in (found.low, found.high))
     caption = f"clearly holds: {low}, clearly fails: {high}, {options.arrivals} arrivals"
+    if found.crossing is not None:
+        caption = f"{crossing_text(found.crossing)}\n{caption}"
     table = Table(title=f"{', '.join(one.text for one in options.objectives)}: {title}", caption=caption)
-    for column in ("rate", *(f"missed {one.text}" for one in options.objectives), "segments", ""):
+    missed = [f"missed {one.text}" for one in options.objectives]
+    for column in ("rate", *missed, "p50", "p99", "segments", ""):
         table.add_column(column, justify="right")
     for trial in found.trials:
         shares = [f"{trial.share(index):.3%}" for index in range(len(options.objectives))]
+        times = [ms_text(trial.percentile_ms(name)) for name in PERCENTILES]
         verdict = str(trial.verdict) if trial.clear else f"{trial.verdict}, barely"
-        table.add_row(f"{trial.rate_per_s:,.1f}/s", *shares, str(len(trial.segments)), verdict)
+        table.add_row(f"{trial.rate_per_s:,.1f}/s", *shares, *times, str(len(trial.segments)), verdict)
     return table
+
+
+def crossing_text(crossing: Crossing) -> str:
+    """``the limit is at 455.1/s (95 %: 447.2 to 463.9)``."""
+    text = f"the limit is at {crossing.rate_per_s:,.1f}/s"
+    if crossing.low is None or crossing.high is None:
+        return f"{text}, how closely the segments do not tell"
+    return f"{text} (95 %: {crossing.low:,.1f} to {crossing.high:,.1f})"
 
 
 def found_json(options: FindOptions, found: Found) -> bytes:
@@ -147,6 +170,7 @@ def found_json(options: FindOptions, found: Found) -> bytes:
         "segment_s": options.segment_ns / 1e9,
         "seed": options.seed,
         "rate_per_s": found.rate_per_s,
+        "limit_per_s": None if found.crossing is None else found.crossing._asdict(),
         "clearly_holds_per_s": found.low,
         "clearly_fails_per_s": found.high,
         "curve": [

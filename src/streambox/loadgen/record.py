@@ -186,7 +186,9 @@ class Outcomes:
 
     def errors(self) -> dict[str, int]:
         """How many requests ended in each kind other than ok."""
-        counts = np.bincount(self.kind, minlength=len(self.kinds))
+        counts = np.zeros(256, np.int64)
+        for part in self._parts():
+            counts += np.bincount(self.kind[part], minlength=256)
         return {kind: int(counts[index]) for index, kind in enumerate(self.kinds) if index and counts[index]}
 
     def apportion_waits(self) -> None:

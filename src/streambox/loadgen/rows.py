@@ -60,9 +60,9 @@ def rows_of(model: str, seed: int, options: PayloadOptions, specs: Sequence[Inpu
     return Dataset({SOLE: list(random.integers(1, 100, (_REFERENCE_VECTORS, 4)))})
 
 
-def rows_of_requests(count: int, rows: str | None, seed: int) -> list[Int64s]:
+def rows_of_requests(count: int, rows: int | str | None, seed: int) -> list[Int64s]:
     """Which of *count* rows each request carries: each begins with another one. Raises UsageError."""
-    low, _, high = (rows or "1").partition("..")
+    low, _, high = str(1 if rows is None else rows).partition("..")
     if not low.isdecimal() or not (high or low).isdecimal() or not 0 < int(low) <= int(high or low) <= count:
         raise UsageError(
             f"rows: {rows!r} is none of 1..{count}: write a number, or the bounds of one, as 1..8"

@@ -115,7 +115,7 @@ class Run:
         self._end = asyncio.Event()
         self._lanes: LaneWatch | None = None
         if len(schedule.lanes) > 1 and share == WHOLE:
-            self._lanes = LaneWatch(self._recorder, schedule, options.timeout_ns, options.give_up_after_ns)
+            self._lanes = LaneWatch(schedule, options.timeout_ns, options.give_up_after_ns)
         self._fault: BaseException | None = None
         self.failure: str | None = None
 
@@ -242,7 +242,8 @@ class Run:
             return
         self._meter.add(standing.responses, standing.lags)
         elapsed_s = (time.monotonic_ns() - sender.start_ns) / 1e9
-        lanes = self._lanes.look(recorder.dispatched, elapsed_s) if self._lanes is not None else ()
+        watch, outcomes, due = self._lanes, recorder.outcomes, recorder.dispatched
+        lanes = () if watch is None else watch.look(outcomes, due, elapsed_s)
         self._view.update(self._meter.progress(elapsed_s, [standing], lanes))
 
     @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections import deque
@@ -93,7 +94,7 @@ class Sender:
     async def connect(self, count: int) -> None:
         """Open *count* connections beforehand. Raises RunFailed, naming the target, when none can be."""
         results = await asyncio.gather(*(self._open() for _ in range(count)), return_exceptions=True)
-        failure = next((result for result in results if isinstance(result, OSError)), None)
+        failure = next((result for result in results if isinstance(result, OSError | UnicodeError)), None)
         if not self._connections:
             raise RunFailed(f"cannot connect to {self._target.url}: {reason(failure)}{advice(failure)}")
 
@@ -192,13 +193,12 @@ class Sender:
         if not self._addresses:
             target = self._target
             self._addresses = await self._loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        failure: OSError | None = None
-        for family, kind, protocol, _, address in self._addresses:
-            try:
+        *others, last = self._addresses
+        for family, kind, protocol, _, address in others:
+            with contextlib.suppress(OSError):
                 return await self._opened(family, kind, protocol, address)
-            except OSError as error:
-                failure = error
-        raise failure or OSError("the name has no address")
+        family, kind, protocol, _, address = last
+        return await self._opened(family, kind, protocol, address)
 
     async def _opened(self, family: int, kind: int, protocol: int, address: Any) -> socket.socket:
         opened = socket.socket(family, kind, protocol)

@@ -11,13 +11,14 @@ import uvloop
 
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.certificate import warning
+from streambox.loadgen.lane_figures import LaneFigures, weights_of
 from streambox.loadgen.live import make_live_view, unfailing
-from streambox.loadgen.messages import Cargo
+from streambox.loadgen.mix import closed_mix, draw_mix
+from streambox.loadgen.payload import LaneSending, PayloadOptions, PayloadSet, payloads_of
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.record import WRONG
 from streambox.loadgen.report import write_report
 from streambox.loadgen.run import Run, RunOptions
-from streambox.loadgen.slo import good
 from streambox.loadgen.spool import SCHEDULE, RunState, discard, recording
 from streambox.loadgen.summary import CLOSED_LOOP, FAILED, OPEN_LOOP, summarise
 from streambox.loadgen.workers import SharedRun
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from streambox.loadgen.payload import PayloadOptions, PayloadSet
+    from streambox.loadgen.mix import Mix
     from streambox.loadgen.record import Outcomes
     from streambox.loadgen.slo import Objective
 
@@ -53,9 +54,12 @@ def run_load(
     objectives: Sequence[Objective] = (),
     sending: PayloadOptions | None = None,
     schedule: Schedule | None = None,
+    mix: Mix | None = None,
 ) -> Finished:
     """
-    Replay *workload*, or the *schedule* that is given, and return what came of it.
+    Replay *workload*, or the *schedule* or the *mix* that is given, and return what came of it.
+
+    With a *mix*, a schedule's requests are those of its streams, and so are objectives beside ours.
 
     With *out*, what has come of it so far lies there while the run goes on: see ``recover``.
 
@@ -63,9 +67,10 @@ def run_load(
     cannot be reached at all.
     """
     _check_workers(options)
-    cargo = Cargo(workload.seed if schedule is None else _seed_of(schedule, workload), sending)
     closed = options.concurrency is not None
-    schedule, payloads = _prepare(workload, options, model, cargo, schedule)
+    if mix is not None:
+        objectives = [*objectives, *mix.objectives]
+    schedule, cargo, payloads = _prepare(workload, options, model, sending, mix, schedule)
     for line in () if quiet else schedule.recipe.get("fidelity", ()):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     mode = CLOSED_LOOP if closed else OPEN_LOOP
@@ -116,8 +121,15 @@ def finish(
     )
     summary["excluded"] = len(outcomes) - len(measured)
     summary["window_s"] = [begin_ns / 1e9, (begin_ns + duration_ns) / 1e9]
-    well = int(good(measured, objectives, schedule.lanes).sum())
-    summary["goodput_per_s"] = round(well / summary["duration_s"], 3)
+    figures = LaneFigures(
+        measured,
+        schedule.lanes,
+        duration_s=summary["duration_s"],
+        offered_s=duration_ns / 1e9,
+        objectives=objectives,
+    )
+    summary["goodput_per_s"] = round(figures.goodput_per_s(), 3)
+    summary |= figures.summary(weights_of(schedule.recipe, schedule.lanes))
     summary["wrong"] = outcomes.errors().get(WRONG, 0)  # a wrong answer counts whenever it came
     return Finished(schedule, outcomes, summary)
 
@@ -176,22 +188,48 @@ def check_finished(summary: dict[str, Any], *, allow_invalid: bool) -> None:
 
 
 def _prepare(
-    workload: WorkloadOptions, options: RunOptions, model: str, cargo: Cargo, schedule: Schedule | None
-) -> tuple[Schedule, list[PayloadSet]]:
-    """What goes out when, and for each lane of it out of which payloads. Raises UsageError, RunFailed."""
-    payloads = cargo.payloads(options, (Lane(model),) if schedule is None else schedule.lanes)
+    workload: WorkloadOptions,
+    options: RunOptions,
+    model: str,
+    sending: PayloadOptions | None,
+    mix: Mix | None,
+    schedule: Schedule | None,
+) -> tuple[Schedule, list[LaneSending], list[PayloadSet]]:
+    """
+    What goes out when, and for each lane of it out of which payloads.
+
+    *schedule*: one that was drawn before, of *mix* or of another for the same lanes. Raises
+    UsageError, RunFailed.
+    """
+    lanes = (Lane(model),) if mix is None else mix.lanes
+    if schedule is not None:
+        lanes = schedule.lanes
+    cargo = _cargo(lanes, workload, sending, mix, schedule)
+    payloads = payloads_of(cargo, options.target, options.tls_context())
     if schedule is not None:
         _check_payloads(schedule, payloads)
-    elif options.concurrency is not None:
-        schedule = _closed_schedule(workload, model, len(payloads[0]))
+        return schedule, cargo, payloads
+    counts = [len(each) for each in payloads]
+    closed = options.concurrency is not None
+    if mix is not None:
+        drawn = closed_mix(mix, counts, CLOSED_LOOP, options.duration_ns) if closed else draw_mix(mix, counts)
     else:
-        schedule = draw_schedule(workload, model, len(payloads[0]))
-    return schedule, payloads
+        drawn = (_closed_schedule if closed else draw_schedule)(workload, model, counts[0])
+    return drawn, cargo, payloads
 
 
-def _seed_of(schedule: Schedule, workload: WorkloadOptions) -> int:
-    """The payloads of a replay are those that it was drawn for: seeded ones are drawn alike."""
-    return int(schedule.recipe.get("seed", workload.seed))
+def _cargo(
+    lanes: Sequence[Lane],
+    workload: WorkloadOptions,
+    sending: PayloadOptions | None,
+    mix: Mix | None,
+    schedule: Schedule | None,
+) -> list[LaneSending]:
+    if mix is not None:
+        return mix.sending(lanes)
+    # The payloads of a replay are those that it was drawn for: seeded ones are drawn alike.
+    seed = workload.seed if schedule is None else int(schedule.recipe.get("seed", workload.seed))
+    return [LaneSending(lane.model, seed, sending or PayloadOptions()) for lane in lanes]
 
 
 def _check_workers(options: RunOptions) -> None:

@@ -7,6 +7,7 @@ percentile it stands for an endless response time.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -15,6 +16,7 @@ import msgspec
 import numpy as np
 
 from streambox.errors import UsageError
+from streambox.loadgen.histogram import Durations
 from streambox.units import format_duration, parse_duration, parse_rate
 
 if TYPE_CHECKING:
@@ -25,9 +27,8 @@ if TYPE_CHECKING:
 
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
-_FORM: Final = re.compile(
-    r"\s*(?:(tenant|model)\s*=\s*([^:<>\s]+)\s*:)?\s*([a-z]+[0-9.]*)\s*(<=|>=|<|>)\s*(\S+)\s*"
-)
+_WHOSE: Final = re.compile(r"\s*(tenant|model)\s*=\s*([^:<>\s]+)\s*:")
+_FORM: Final = re.compile(r"\s*([a-z]+[0-9.]*)\s*(<=|>=|<|>)\s*(\S+)\s*")
 _PERCENTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?)")
 _EXAMPLES: Final = "p99<50ms, mean<10ms, ok>99.9%, errors<0.1%, throughput>450/s, tenant=acme:p95<20ms"
 _RELATIONS: Final = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -54,7 +55,7 @@ class Objective(msgspec.Struct, frozen=True):
 
     def judge(self, outcomes: Outcomes, lanes: Sequence[Lane], duration_ns: int) -> Judgement:
         """Whether *outcomes*, of a run over *duration_ns*, meet it."""
-        value = self._value(self._mine(outcomes, lanes), duration_ns)
+        value = self._value(outcomes, lanes, duration_ns)
         if value is None:
             return Judgement(self, None, holds=False)
         return Judgement(self, value, holds=_RELATIONS[self.relation](value, self.limit))
@@ -97,19 +98,27 @@ class Objective(msgspec.Struct, frozen=True):
         mine = [self.tenant in (None, lane.tenant) and self.model in (None, lane.model) for lane in lanes]
         return np.array(mine, np.bool_)
 
-    def _value(self, outcomes: Outcomes, duration_ns: int) -> float | None:
-        count, ok = len(outcomes), int(outcomes.ok.sum())
+    def _value(self, outcomes: Outcomes, lanes: Sequence[Lane], duration_ns: int) -> float | None:
+        count, right = 0, Durations()
+        for some in outcomes.in_parts():
+            mine = self._mine(some, lanes)
+            count += len(mine)
+            right.add(mine.done_ns[mine.ok] - mine.intended_ns[mine.ok])
+        ok = right.count
         if self.kind == "throughput":
             return ok / max(duration_ns, 1) * 1e9
         if not count:
             return None
         if self.kind in ("ok", "errors"):
             return ok / count if self.kind == "ok" else 1 - ok / count
-        responses_ns = np.where(outcomes.ok, outcomes.done_ns - outcomes.intended_ns, _ENDLESS)
-        if self.kind == "percentile":
-            # The smallest value that this share does not exceed: no interpolation towards "endless".
-            return float(np.percentile(responses_ns, self.rank, method="inverted_cdf"))
-        return float(responses_ns.max() if self.kind == "max" else responses_ns.mean())
+        if self.kind == "mean":
+            return (right.total + (count - ok) * _ENDLESS) / count
+        # The smallest value that this share does not exceed: no interpolation towards "endless".
+        share = self.rank / 100 if self.kind == "percentile" else 1
+        number = max(1, math.ceil(share * count - 1e-9))
+        if number > ok:
+            return float(_ENDLESS)
+        return float(right.largest) if self.kind == "max" else right.smallest(number)
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -145,16 +154,20 @@ def good(outcomes: Outcomes, objectives: Sequence[Objective], lanes: Sequence[La
 
 def parse_objective(text: str) -> Objective:
     """Raises UsageError, naming what is not understood."""
-    match = _FORM.fullmatch(text)
+    whose: dict[str, str] = {}
+    rest = text
+    while (found := _WHOSE.match(rest)) and found[1] not in whose:
+        whose[found[1]] = found[2]
+        rest = rest[found.end() :]
+    match = _FORM.fullmatch(rest)
     if match is None:
         raise UsageError(f"{text!r} is no objective: write one such as {_EXAMPLES}")
-    what, whose, metric, relation, value = match.groups()
+    metric, relation, value = match.groups()
     kind, rank = _metric(text, metric)
     limit = _limit(text, kind, value)
-    tenant, model = (whose if what == name else None for name in ("tenant", "model"))
     if kind in ("percentile", "max", "mean") and limit == 0:
         raise UsageError(f"{text!r}: {format_duration(0)} is no response time: give one such as 50ms")
-    return Objective(text.strip(), kind, relation, limit, rank, tenant, model)
+    return Objective(text.strip(), kind, relation, limit, rank, whose.get("tenant"), whose.get("model"))
 
 
 def _metric(text: str, metric: str) -> tuple[Kind, float]:

@@ -92,9 +92,12 @@ def recording(out: Path | None, schedule: Schedule, state: RunState, shares: int
     """
     if out is None:
         with contextlib.ExitStack() as stack:
-            yield _in_scratch(stack, schedule, shares)
+            spool = _in_scratch(stack, schedule, shares)
+            del schedule  # the one in the spool takes no memory
+            yield spool
         return
     spool = _in_folder(out, schedule, state, shares)
+    del schedule
     try:
         yield spool
     except RunFailed as error:

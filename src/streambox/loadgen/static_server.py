@@ -1,5 +1,5 @@
 """
-A server that answers every request alike, at once: what is slow beside it is not the server.
+A server that answers every request alike, but for its id, at once: what is slow beside it is not the server.
 
 ``python -m streambox.loadgen.static_server [PORT]`` prints the port it listens on, loopback only.
 """
@@ -20,10 +20,15 @@ from streambox.errors import RunFailed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BODY: Final = b'{"request_id":"0000000000","model":"static","output":[2,4,6,8]}'
-_ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-    len(BODY),
-    BODY,
+_ID: Final = b"0000000000"  # where a request has none; ours are of this length
+_BEFORE: Final = b'{"request_id":"'
+_AFTER: Final = (
+    b'","model":"static","output":[0.91,0.01,0.01,0.01,0.01,0.01,0.01,0.01,0.01,0.01],'
+    b'"batch":{"id":1,"size":1,"reason":"batchsize","wait_ms":0.1,"service_ms":0.1}}'
+)
+_HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+    len(_BEFORE) + len(_ID) + len(_AFTER),
+    _BEFORE,
 )
 _LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _BACKLOG: Final = 4096
@@ -42,7 +47,14 @@ class StaticAnswers(asyncio.Protocol):
         length = _LENGTH.search(head)
         if separator and len(body) >= (int(length[1]) if length else 0):
             self._received = b""
-            self._transport.write(_ANSWER)
+            self._transport.write(answer(body))
+
+
+def answer(body: bytes) -> bytes:
+    """Like any other, but for the request's id, so that only a whole check finds out that it is wrong."""
+    at = body.find(_BEFORE) + len(_BEFORE)
+    request_id = body[at : at + len(_ID)]
+    return b"%b%b%b" % (_HEAD, request_id if request_id.isdigit() else _ID, _AFTER)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from streambox import __version__
+from streambox.loadgen.histogram import Durations
 from streambox.loadgen.record import UNSENT, WRONG
 from streambox.loadgen.split import Split
+from streambox.loadgen.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,37 +47,30 @@ def summarise(
     *duration_ns*: how long the workload lasts, from *begin_ns*; the run lasts until its last response.
     *failure*: why the run did not get through.
     """
-    sent, completed, ok = (int(mask.sum()) for mask in (outcomes.sent, outcomes.completed, outcomes.ok))
+    tally = Tally(outcomes)
     errors = outcomes.errors()
-    offered = len(outcomes)
-    last_done_ns = int(outcomes.done_ns.max(initial=0))
-    run_ns = max(duration_ns, last_done_ns - begin_ns, 1)
-    sizes = outcomes.batch_size[outcomes.batch_size > 0]
+    run_ns = max(duration_ns, tally.last_done_ns - begin_ns, 1)
     summary: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "environment": environment(),
         "mode": mode,
-        "offered": offered,
-        "sent": sent,
-        "unsent": offered - sent,
-        "completed": completed,
-        "ok": ok,
+        "offered": tally.offered,
+        "sent": tally.sent,
+        "unsent": tally.offered - tally.sent,
+        "completed": tally.completed,
+        "ok": tally.ok,
         "wrong": errors.get(WRONG, 0),
         "errors": errors,
         "duration_s": round(run_ns / 1e9, 6),
-        "offered_per_s": round(offered / max(duration_ns, 1) * 1e9, 3),
-        "throughput_per_s": round(completed / run_ns * 1e9, 3),
-        "send_lag_us": distribution(outcomes.lag_ns, 1e3),
-        "response_ms": distribution(outcomes.response_ns, 1e6),
-        "response_from_sent_ms": distribution(outcomes.since_sent_ns(outcomes.done_ns), 1e6),
-        "first_byte_ms": distribution(outcomes.since_sent_ns(outcomes.first_byte_ns), 1e6),
-        "service_ms": distribution(outcomes.service_ns[outcomes.service_ns >= 0], 1e6),
+        "offered_per_s": round(tally.offered / max(duration_ns, 1) * 1e9, 3),
+        "throughput_per_s": round(tally.completed / run_ns * 1e9, 3),
+        "send_lag_us": figures(tally.lags, 1e3),
+        "response_ms": figures(tally.responses, 1e6),
+        "response_from_sent_ms": figures(tally.responses_from_sent, 1e6),
+        "first_byte_ms": figures(tally.first_bytes, 1e6),
+        "service_ms": figures(tally.services, 1e6),
         "split_ms": Split.of(outcomes).summary(),
-        "batch_size": {
-            "mean": round(float(sizes.mean()), 3) if len(sizes) else None,
-            "p50": float(np.percentile(sizes, 50)) if len(sizes) else None,
-            "max": int(sizes.max()) if len(sizes) else None,
-        },
+        "batch_size": _sizes(tally.sizes),
         "seed": seed,
         "schedule_sha256": schedule_sha256,
         "excluded": 0,
@@ -90,13 +85,27 @@ def summarise(
 
 def distribution(values_ns: np.ndarray[Any, np.dtype[np.int64]], unit_ns: float) -> dict[str, float | None]:
     """Percentiles and maximum in the given unit; all None where there is nothing to measure."""
-    if not len(values_ns):
+    durations = Durations()
+    durations.add(values_ns)
+    return figures(durations, unit_ns)
+
+
+def figures(durations: Durations, unit_ns: float) -> dict[str, float | None]:
+    """The same of *durations*."""
+    if not durations.count:
         return dict.fromkeys((*_PERCENTILES, "max"))
-    found = np.percentile(values_ns, list(_PERCENTILES.values())) / unit_ns
+    found = durations.percentiles(list(_PERCENTILES.values())) / unit_ns
     percentiles: dict[str, float | None] = {
         name: round(float(value), 3) for name, value in zip(_PERCENTILES, found, strict=True)
     }
-    return {**percentiles, "max": round(int(values_ns.max()) / unit_ns, 3)}
+    return {**percentiles, "max": round(durations.largest / unit_ns, 3)}
+
+
+def _sizes(sizes: Durations) -> dict[str, float | None]:
+    if not sizes.count:
+        return dict.fromkeys(("mean", "p50", "max"))
+    mean, (middle,) = sizes.total / sizes.count, sizes.percentiles([50])
+    return {"mean": round(mean, 3), "p50": float(middle), "max": sizes.largest}
 
 
 def verdict(outcomes: Outcomes, summary: dict[str, Any]) -> dict[str, Any]:
@@ -139,14 +148,20 @@ def _waited(outcomes: Outcomes) -> bool:
 
 def rate_error(outcomes: Outcomes) -> float:
     """How far the time that sending took is off the time that it should have taken, as a share."""
-    sent = outcomes.sent
-    if sent.sum() < 2:
+    spans = []
+    for some in outcomes.in_parts():
+        sent = some.sent
+        if sent.any():
+            intended_ns, sent_ns = some.intended_ns[sent], some.sent_ns[sent]
+            spans.append([intended_ns.min(), intended_ns.max(), sent_ns.min(), sent_ns.max()])
+    if not spans:
         return 0.0
-    intended_ns = int(np.ptp(outcomes.intended_ns[sent]))
-    taken_ns = int(np.ptp(outcomes.sent_ns[sent]))
+    all_ns = np.array(spans, np.int64)
+    lasting_ns = int(all_ns[:, 1].max() - all_ns[:, 0].min())
+    taken_ns = int(all_ns[:, 3].max() - all_ns[:, 2].min())
     # Over a short run a scheduling delay at either end is not a rate; the lag bounds it anyway.
-    excess_ns = max(0, abs(taken_ns - intended_ns) - round(MOST_LAG_P99_US * 1000))
-    return excess_ns / max(intended_ns, 1)
+    excess_ns = max(0, abs(taken_ns - lasting_ns) - round(MOST_LAG_P99_US * 1000))
+    return excess_ns / max(lasting_ns, 1)
 
 
 def environment() -> dict[str, Any]:

@@ -113,7 +113,12 @@ def checked_header(line: str) -> str:
     name, colon, value = line.partition(":")
     if not colon or not _HEADER_NAME.fullmatch(name):
         raise UsageError("a header is not written as 'Name: value'")  # it may be a secret: not shown
-    value = fill_variables(value).strip()
+    return as_header(name, fill_variables(value))
+
+
+def as_header(name: str, value: str) -> str:
+    """The line, *value* as it is. Raises UsageError, without repeating it."""
+    value = value.strip()
     if not value:
         raise UsageError(f"the header {name!r} has no value")
     if not all(" " <= character <= "~" for character in value):

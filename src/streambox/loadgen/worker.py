@@ -31,6 +31,7 @@ from streambox.loadgen.messages import (
     read_order,
     tell,
 )
+from streambox.loadgen.payload import payloads_of
 from streambox.loadgen.process import die_with_parent
 from streambox.loadgen.run import Run
 from streambox.loadgen.spool import Spool
@@ -64,11 +65,12 @@ class Worker:
         await self._writer.drain()
 
     def _prepared(self, assignment: Assignment) -> Run:
+        options = assignment.options
         spool = Spool.open(Path(assignment.folder), assignment.lanes, assignment.duration_ns)
         return Run(
             spool.schedule,
-            assignment.cargo.payloads(assignment.options, assignment.lanes),
-            assignment.options,
+            payloads_of(assignment.cargo, options.target, options.tls_context()),
+            options,
             SilentView(),
             spool.recorder(assignment.share),
             share=assignment.share,

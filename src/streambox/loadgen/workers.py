@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streambox.loadgen.live import LiveView
-    from streambox.loadgen.messages import Cargo, Order
+    from streambox.loadgen.messages import Order
+    from streambox.loadgen.payload import LaneSending
     from streambox.loadgen.record import Outcomes
     from streambox.loadgen.run import RunOptions
     from streambox.loadgen.spool import Spool
@@ -52,7 +53,7 @@ class SharedRun:
     ``stop()`` once: send nothing more and collect what is in flight. Twice: end now.
     """
 
-    def __init__(self, spool: Spool, cargo: Cargo, options: RunOptions, view: LiveView) -> None:
+    def __init__(self, spool: Spool, cargo: list[LaneSending], options: RunOptions, view: LiveView) -> None:
         self._spool = spool
         self._cargo = cargo
         self._options = options

@@ -66,6 +66,7 @@ class Server:
         self.edge = Edge(serving.scheduler, Router(serving.models), _limits(self._config))
         listener = self._listener or bind(self._config.host, serving.config.port)
         self.port = listener.getsockname()[1]
+        _listen(listener, self._config.host, self.port)
         app = create_app(serving, self.edge)
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
@@ -188,10 +189,26 @@ def bind(host: str, port: int) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         bound.close()
-        other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
-        why = os.strerror(error.errno or 0)
-        raise RunFailed(f"cannot listen on {_authority(host, port)}: {why}: choose another {other}") from None
+        raise _cannot_listen(host, port, error) from None
     return bound
+
+
+def _listen(bound: socket.socket, host: str, port: int) -> None:
+    """
+    Raises RunFailed where another process has come first.
+
+    One may bind the address beside us as long as neither listens, and uvloop says nothing of it.
+    """
+    try:
+        bound.listen(_BACKLOG)
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from None
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> RunFailed:
+    other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
+    why = os.strerror(error.errno or 0)
+    return RunFailed(f"cannot listen on {_authority(host, port)}: {why}: choose another {other}")
 
 
 def _authority(host: str, port: int) -> str:

@@ -159,7 +159,7 @@ def fit(
     steady = _constant(instants_ns, tick_ns)
     if steady is not None:
         return Fit(len(instants_ns), duration_ns, tick_ns, 0.0, (steady,), {})
-    trace = Trace.of(instants_ns, duration_ns, tick_ns, random or np.random.default_rng(0))
+    trace = Observed.of(instants_ns, duration_ns, tick_ns, random or np.random.default_rng(0))
     candidates: list[Candidate] = []
     left_out: dict[str, str] = {}
     for model in dict.fromkeys(models):
@@ -167,6 +167,10 @@ def fit(
             candidates.append(_candidate(model, trace))
         except UsageError as error:
             left_out[model] = str(error)
+    still = [each for each in candidates if each.model == "nhpp" and each.free == 1]
+    if still and "poisson" in models:
+        candidates.remove(still[0])
+        left_out["nhpp"] = "the rate does not move: it is the Poisson process"
     if not candidates:
         raise UsageError("no model fits: " + "; ".join(left_out.values()))
     candidates.sort(key=lambda each: each.bic)
@@ -176,7 +180,7 @@ def fit(
 # ---- the trace -----------------------------------------------------------------------------------
 
 
-class Trace(msgspec.Struct, frozen=True):
+class Observed(msgspec.Struct, frozen=True):
     """Arrivals as estimators read them: ``times_s`` are the instants, each at a random point of its tick."""
 
     times_s: Floats
@@ -185,7 +189,7 @@ class Trace(msgspec.Struct, frozen=True):
     duration_s: float
 
     @classmethod
-    def of(cls, instants_ns: Int64s, duration_ns: int, tick_ns: int, random: np.random.Generator) -> Trace:
+    def of(cls, instants_ns: Int64s, duration_ns: int, tick_ns: int, random: np.random.Generator) -> Observed:
         inside_ns = random.random(len(instants_ns)) * tick_ns
         inside_ns = inside_ns[np.lexsort((inside_ns, instants_ns))]  # in order among equal instants
         # Differences of integers first: as floats, instants of a long trace have no nanoseconds.
@@ -243,7 +247,7 @@ def _constant(instants_ns: Int64s, tick_ns: int) -> Candidate | None:
 # ---- how well -------------------------------------------------------------------------------------
 
 
-def _candidate(model: str, trace: Trace) -> Candidate:
+def _candidate(model: str, trace: Observed) -> Candidate:
     """Raises UsageError where the trace allows no such model."""
     if model == "nhpp":
         return _nhpp(trace)
@@ -288,7 +292,7 @@ def _lag1(shares: Floats) -> float:
 # ---- non-homogeneous -----------------------------------------------------------------------------
 
 
-def _nhpp(trace: Trace) -> Candidate:
+def _nhpp(trace: Observed) -> Candidate:
     """A Poisson process whose rate is a step in each of equal bins."""
     counts = bin_counts(trace.times_s, trace.duration_s, best_bins(trace.times_s, trace.duration_s))
     width_s = trace.duration_s / len(counts)

@@ -146,6 +146,13 @@ def test_who_leaves_while_queued_is_never_executed_and_its_mates_are_answered():
     assert bench.batches[0].ids == ["0", "2"]
 
 
+def test_who_leaves_is_forgotten_though_nothing_else_happens():
+    bench = Bench(window_ms=1000, max_batch_size=10_000)
+    for request in bench.submit_many(1000):
+        bench.scheduler.cancel(request)
+    assert len(bench.served["m"].expiry._queue) < 100
+
+
 def test_who_leaves_while_its_batch_runs_is_not_called_and_its_mates_are():
     bench = Bench(max_batch_size=2)
     a, b = bench.submit_many(2)
@@ -212,6 +219,18 @@ def test_a_log_that_raises_loses_no_request(monkeypatch):
     assert states(requests) == ["COMPLETED", "FAILED"]
 
 
+def test_a_failed_batch_is_a_warning_and_a_refused_row_is_not(logs):
+    for outcome in (BROKEN, RowErrors({0: "no"})):
+        bench = Bench(max_batch_size=1, outcome=poison("0", outcome=outcome))
+        bench.submit()
+        bench.settle()
+    assert [(entry["log_level"], entry["event"]) for entry in logs] == [
+        ("warning", "batch failed"),
+        ("debug", "rows refused"),
+    ]
+    assert (logs[0]["kind"], logs[0]["cause"], logs[0]["size"]) == ("model", "the model raised", 1)
+
+
 # ---- what a Batcher may do wrong -----------------------------------------------------------------
 
 
@@ -264,7 +283,7 @@ def test_a_batcher_that_raises_when_a_slot_frees_does_not_keep_the_batch_from_it
 def test_dispatch_drops_who_has_ended_and_sends_the_rest():
     bench = Bench()
     a, b = bench.submit_many(2)
-    bench.batcher._lanes["m"].queue.take(2)
+    bench.batcher._models["m"].lanes[2].queue.take(2)
     bench.scheduler.cancel(a)
     assert bench.scheduler.dispatch("m", [a, b], FlushReason.DEADLINE).size == 1
     bench.settle()
@@ -275,7 +294,7 @@ def test_dispatch_drops_who_has_ended_and_sends_the_rest():
 def test_a_request_that_is_dispatched_twice_at_once_runs_and_ends_once():
     bench = Bench()
     first, second = bench.submit_many(2)
-    bench.batcher._lanes["m"].queue.take(2)
+    bench.batcher._models["m"].lanes[2].queue.take(2)
     bench.scheduler.dispatch("m", [first, second, first], FlushReason.BATCHSIZE)
     assert [batch.ids for batch in bench.batches] == [["0", "1"]]
     assert bench.batches[0].size == 2
@@ -337,6 +356,15 @@ def test_a_caller_who_submits_again_from_a_bad_rows_answer_finds_the_slot_taken(
     assert states(bench.submitted) == ["COMPLETED", "FAILED"] + ["COMPLETED"] * 4
 
 
+def test_so_does_one_whose_bad_row_leaves_at_the_end_of_its_window():
+    bench = Bench(window_ms=5, max_batch_size=3)
+    bench.submit(value=math.nan, on_done=lambda _: bench.submit_many(3))
+    bench.submit()
+    bench.settle()
+    assert [len(batch.ids) for batch in bench.batches] == [1, 3]
+    assert max(batch.running_before for batch in bench.batches) == 0
+
+
 @pytest.mark.parametrize("position", [0, 7, 15])
 @pytest.mark.parametrize("outcome", [BROKEN, DIED, RowErrors({0: "no"})], ids=["raises", "dies", "refuses"])
 def test_one_bad_request_in_sixteen_leaves_fifteen_with_their_answers(position, outcome):
@@ -377,6 +405,22 @@ def test_retries_go_before_what_waits():
     bench.settle()
     assert [batch.ids for batch in bench.batches] == [["0", "1"], ["0"], ["1"], ["2", "3"]]
     assert [batch.reason for batch in bench.batches] == ["batchsize", "retry", "retry", "batchsize"]
+
+
+def test_nothing_is_staged_ahead_of_retries_however_quick_the_model():
+    bench = Bench(max_batch_size=2, service_ns=MS // 10, outcome=poison("80"))
+    for _ in range(40):  # until its time is known
+        bench.submit_many(2)
+        bench.settle()
+    before = len(bench.batches)
+    bad, mate = bench.submit_many(2)
+    assert bad.request_id == "80"
+    while bench.batches[-1].reason != "retry":
+        bench.clock.advance_to(bench.clock.next_ns())
+    bench.submit_many(2)  # a full batch, while one half runs and the other waits
+    bench.settle()
+    assert [batch.reason for batch in bench.batches[before:]] == ["batchsize", "retry", "retry", "batchsize"]
+    assert states([bad, mate]) == ["FAILED", "COMPLETED"]
 
 
 def test_retries_are_not_started_before_a_slot_is_free():
@@ -507,3 +551,31 @@ def test_an_executor_that_raises_against_its_contract_loses_no_request(logs):
     assert states(requests) == ["FAILED"] * 10
     assert "out of order" in str(requests[0].error)
     assert bench.scheduler.slots("m").free == 1
+
+
+# ---- what would be late --------------------------------------------------------------------------
+
+
+def loaded(policy: str) -> Bench:
+    """10 ms a batch of one row, as it has shown; one runs, and twenty wait with a second to go."""
+    bench = Bench(policy=policy, max_batch_size=1, timeout_ms=1000, service_ns=10 * MS, window_ms=0)
+    for _ in range(5):
+        bench.submit()
+        bench.settle()
+    bench.submit_many(21)
+    return bench
+
+
+@pytest.mark.parametrize(("policy", "refused"), [("window", True), ("eager", True), ("slo", False)])
+def test_an_urgent_request_is_hopeless_only_where_it_has_to_queue_behind_the_patient(policy, refused):
+    bench = loaded(policy)
+    if refused:
+        assert bench.refused(timeout_ms=50).code == "deadline_hopeless"
+        return
+    urgent = bench.submit(timeout_ms=50)
+    bench.settle()
+    assert urgent.state.name == "COMPLETED"
+
+
+def test_a_deadline_shorter_than_the_model_takes_is_told_from_one_that_the_load_forbids():
+    assert loaded("slo").refused(timeout_ms=5).code == "deadline_exceeded"

@@ -82,11 +82,54 @@ def test_a_request_that_does_not_fit_closes_the_batch_before_it():
     assert sent_ms(bench) == [0, 100]
 
 
-def test_another_signature_closes_the_batch_before_it():
-    bench = Bench(slots=2)
+def test_signatures_that_come_mixed_make_full_batches_each():
+    bench = Bench(slots=2, max_batch_size=3)
+    for width in (2, 3, 2, 3, 2, 3):
+        bench.submit(width=width)
+    assert [batch.ids for batch in bench.batches] == [["0", "2", "4"], ["1", "3", "5"]]
+
+
+def test_each_signature_has_a_window_of_its_own():
+    bench = Bench(window_ms=100, slots=2)
     bench.submit(width=2)
+    bench.advance_ms(30)
     bench.submit(width=3)
-    assert [batch.ids for batch in bench.batches] == [["0"]]
+    bench.settle()
+    assert sent_ms(bench) == [100, 130]
+
+
+def test_a_freed_slot_goes_to_the_signature_that_has_waited_longest():
+    bench = Bench(window_ms=1, service_ns=50 * MS)
+    bench.submit(width=9)
+    bench.advance_ms(10)
+    for width in (4, 3, 2):
+        bench.submit(width=width)
+        bench.advance_ms(5)
+    bench.settle()
+    assert [batch.ids for batch in bench.batches] == [["0"], ["1"], ["2"], ["3"]]
+
+
+def test_signatures_that_nobody_uses_any_more_leave_nothing_behind():
+    bench = Bench(window_ms=1, max_queue_size=10**6)
+    for width in range(2, 200):
+        request = bench.submit(width=width)
+        if width % 2:
+            bench.scheduler.cancel(request)
+    bench.settle()
+    assert len(bench.batcher._models["m"].lanes) == 1
+
+
+def test_a_lane_that_emptied_while_all_slots_were_busy_is_asked_again():
+    bench = Bench(window_ms=10, service_ns=50 * MS)
+    bench.submit()
+    bench.advance_ms(10)  # it runs until 60
+    gone = bench.submit()
+    bench.advance_ms(20)
+    bench.scheduler.cancel(gone)
+    bench.advance_ms(100)
+    late = bench.submit()
+    bench.settle()
+    assert states([late]) == ["COMPLETED"]
 
 
 def test_each_window_counts_from_its_own_oldest():
@@ -213,7 +256,7 @@ def test_an_idle_batcher_asks_for_no_wake_up():
 def test_arrivals_below_the_row_count_do_not_ask_the_policy_again():
     bench = Bench()
     bench.submit()
-    lane = bench.batcher._lanes["m"]
+    lane = bench.batcher._models["m"].lanes[2]  # by the width of its rows
     asked = []
     lane.policy = type("Counting", (), {"decide": lambda *_: asked.append(1)})()
     bench.submit_many(30)

@@ -55,6 +55,12 @@ def test_the_spec_is_the_files_own(file):
     assert outputs["d"].all()
 
 
+def test_its_threads_do_not_spin_between_batches(file):
+    settings = doubling(file, "N")._session.get_session_options()
+    for pool in ("intra_op", "inter_op"):
+        assert settings.get_session_config_entry(f"session.{pool}.allow_spinning") == "0"
+
+
 def test_a_fixed_first_axis_caps_the_rows_and_is_padded_for(file):
     model = doubling(file, 4)
     assert model.spec.max_rows == 4

@@ -66,6 +66,15 @@ def test_a_block_counted_twice_is_there_twice():
     assert values["response p90"] == pytest.approx([9, 1, 9], rel=0.005)
 
 
+def test_between_the_edges_of_a_bucket_percentiles_go_by_proportion():
+    histogram = Blocks.of([constant(100, 5)], 0, SECOND).durations["response"]
+    (low,), (high,) = histogram.low_ns, histogram.high_ns
+    assert low < 5 * MS < high
+    once = np.ones((1, 1), np.float32)
+    found = histogram.quantiles_ns(once, [0.25, 0.75])[:, 0]
+    assert found == pytest.approx([low + (high - low) / 4, high - (high - low) / 4])
+
+
 def test_what_is_outside_the_window_does_not_count():
     rows = constant(1000, 5)
     part = Blocks.of([rows], 2 * SECOND, 7 * SECOND)

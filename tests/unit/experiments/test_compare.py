@@ -14,9 +14,11 @@ import simulated
 from streambox.cli import main
 from streambox.errors import UsageError
 from streambox.experiments.compare import Change, Resampling, compare
+from streambox.experiments.compare_page import write_comparison
+from streambox.experiments.compare_table import comparison_json, comparison_table
 from streambox.experiments.estimate import Estimate
 from streambox.experiments.figures import FIGURES
-from streambox.experiments.runs import find_runs, read_run
+from streambox.experiments.runs import check_valid, find_runs, read_run
 from streambox.experiments.wording import change_text, estimate_text, judgement_text, labels
 
 FAST = Resampling(resamples=400)
@@ -116,6 +118,35 @@ def test_repeats_are_compared_as_single_observations_in_pairs_of_a_schedule(fold
     assert estimate.value == pytest.approx(np.mean(own), rel=0.005)
     assert estimate.high - estimate.value == pytest.approx(3.182 * np.std(own, ddof=1) / 2, rel=0.05)
     assert changes(comparison)["response p50"].clear
+
+
+def test_what_a_pair_of_repeats_has_in_common_does_not_blur_their_difference(folder):
+    groups = sides(folder, "repeats", "slower-repeats")
+    paired = changes(compare(groups, FAST))["response p99"].estimate
+    other = [groups[0], (groups[1][0], groups[1][1][::-1])]  # not by schedule any more
+    apart = changes(compare(other, FAST))["response p99"].estimate
+    assert paired.high / paired.low < 0.5 * apart.high / apart.low + 0.5
+    assert paired.value == pytest.approx(apart.value)
+
+
+def test_runs_without_one_answer_are_compared_in_what_they_have(folder, tmp_path):
+    for name in ("a", "b"):
+        simulated.write(tmp_path / name, simulated.simulated(100, 5, lost=1.0))
+    comparison = compare(sides(tmp_path, "a", "b"), FAST)
+    assert changes(comparison)["response p50"].estimate == Estimate()
+    assert changes(comparison)["ok"].estimate.value == 0
+    write_comparison(tmp_path / "page.html", comparison)
+    assert 'id="chart-percentiles"' not in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert comparison_table(comparison)
+    assert json.loads(comparison_json(comparison))["sides"][0]["figures"]["response p50"]["value"] is None
+
+
+def test_a_run_with_wrong_answers_is_not_compared(folder):
+    (_, (run,)) = sides(folder, "base")[0]
+    crossed = msgspec.structs.replace(run, summary={**run.summary, "wrong": 3})
+    check_valid([run])
+    with pytest.raises(UsageError, match=r"3 of .* answers were wrong; --allow-invalid"):
+        check_valid([run, crossed])
 
 
 def test_one_run_is_not_compared_with_repeats(folder):

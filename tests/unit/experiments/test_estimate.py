@@ -7,15 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from streambox.experiments.estimate import Estimate, difference_of_means, t95
+from streambox.experiments.estimate import Estimate, difference_of_means
 from streambox.experiments.figures import FIGURES, estimate_of_repeats
-
-
-@pytest.mark.parametrize(
-    ("degrees", "quantile"), [(1, 12.706), (4, 2.776), (30, 2.042), (31, 2.0395), (60, 2.0003), (10**6, 1.96)]
-)
-def test_students_t_is_that_of_the_tables(degrees, quantile):
-    assert t95(degrees) == pytest.approx(quantile, abs=3e-4)
 
 
 def test_repeats_vary_by_students_interval_around_their_mean():

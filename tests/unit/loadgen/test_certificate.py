@@ -56,9 +56,21 @@ def test_it_is_the_busiest_second_that_counts():
     assert "certified for 500/s with a send lag p99 of 1 ms" in told
 
 
-def test_several_workers_may_send_more():
+def test_what_several_workers_can_send_is_kept_by_itself():
     keep(Calibration(500.0, MS, machine()))
-    assert warning(schedule([900]), workers=2) is None
+    keep(Calibration(800.0, MS, machine(), workers=3))
+    assert (kept(), kept(3)) == (Calibration(500.0, MS, machine()), Calibration(800.0, MS, machine(), 3))
+    assert kept(2) is None
+    assert warning(schedule([800]), workers=3) is None
+    assert "certified for 800/s" in warning(schedule([801]), workers=3)
+    assert "certified for 500/s" in warning(schedule([801]))
+
+
+def test_what_fewer_workers_can_send_is_all_that_is_known_of_more():
+    keep(Calibration(500.0, MS, machine()))
+    assert warning(schedule([500]), workers=2) is None
+    assert "certified for 500/s" in warning(schedule([900]), workers=2)
+    assert "see `load calibrate --workers 2`" in warning(schedule([900]), workers=2)
 
 
 def test_a_certificate_is_plain_json():

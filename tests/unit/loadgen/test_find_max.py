@@ -96,6 +96,38 @@ def test_one_objective_that_fails_fails_the_rate():
     assert one.found().trials[0].verdict == "fails"
 
 
+def test_three_lucky_segments_do_not_end_the_search():
+    """The two rates that are left are tried again, and what turns out otherwise moves the search."""
+    one = search(start_per_s=100, precision=0.5, segments_in_the_end=6, most_segments=9)
+    asked = []
+    while (rate := one.rate_per_s) is not None:
+        asked.append(round(rate))
+        lucky = rate < 90 or (asked.count(100) <= 3 and rate == 100)
+        one.add(Segment(1000, (900 if rate > 150 else 0 if lucky else 40,)))
+    assert asked == [100] * 3 + [200] + [141] * 3 + [100] * 6 + [50] * 3 + [71] * 6
+    trials = {round(trial.rate_per_s): trial.verdict for trial in one.found().trials}
+    assert trials == {50: "holds", 71: "holds", 100: "fails", 141: "fails", 200: "fails"}
+
+
+def test_a_hopeless_rate_is_not_tried_again():
+    one = search(start_per_s=100, precision=0.5, segments_in_the_end=10)
+    while (rate := one.rate_per_s) is not None:
+        one.add(Segment(1000, (900 if rate > 120 else 0,)))
+    tried = {round(trial.rate_per_s): len(trial.segments) for trial in one.found().trials}
+    assert tried == {100: 10, 200: 1, 141: 1}
+
+
+def test_a_rate_that_holds_above_one_that_fails_is_not_what_was_found():
+    one = search(start_per_s=100, highest_per_s=200)
+    for _ in range(3):
+        one.add(Segment(1000, (0,)))
+    for _ in range(3):
+        one.add(Segment(1000, (0,)))
+    assert one.found().rate_per_s == 200
+    next(trial for trial in one.found().trials if trial.rate_per_s == 100).verdict = "fails"
+    assert one.found().rate_per_s is None
+
+
 def test_it_does_not_go_beyond_the_highest_rate():
     one = search(start_per_s=60, highest_per_s=100)
     rates = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,9 @@ from streambox.loadgen import lane_watch
 from streambox.loadgen.lane_watch import LaneWatch
 from streambox.loadgen.record import Recorder
 from streambox.workload.schedule import Lane, Schedule
+
+if TYPE_CHECKING:
+    from streambox.loadgen.live import LaneProgress
 
 SECOND = 1_000_000_000
 MS = 1_000_000
@@ -23,7 +28,7 @@ class Underway:
         lane = (np.arange(count) % lanes).astype(np.uint8)
         schedule = Schedule(instants_ns, np.zeros(count, np.int32), lane, names, {})
         self.recorder = Recorder(instants_ns, lane)
-        self.watch = LaneWatch(self.recorder, schedule, 2 * SECOND, give_up_after_ns)
+        self._watch = LaneWatch(schedule, 2 * SECOND, give_up_after_ns)
 
     def send(self, *rows: int) -> None:
         for row in rows:
@@ -35,8 +40,11 @@ class Underway:
             self.recorder.on_response(row, row * MS, row * MS + response_ns, 200)
             self.recorder.on_end(row, kind)
 
+    def look(self, offered: int, elapsed_s: float) -> tuple[LaneProgress, ...]:
+        return self._watch.look(self.recorder.outcomes, offered, elapsed_s)
+
     def counts(self, offered: int, elapsed_s: float) -> list[tuple[int, int]]:
-        return [(lane.offered, lane.errors) for lane in self.watch.look(offered, elapsed_s)]
+        return [(lane.offered, lane.errors) for lane in self.look(offered, elapsed_s)]
 
 
 def test_what_fell_due_is_counted_at_once_and_an_error_when_it_has_come() -> None:
@@ -81,7 +89,7 @@ def test_rates_are_over_the_last_second() -> None:
     for quarter in range(1, 17):
         if quarter > 8:
             run.answer(range(100 * quarter, 100 * quarter + 50))
-        first, second = run.watch.look(20_000, quarter / 4)
+        first, second = run.look(20_000, quarter / 4)
         assert first.achieved_per_s == second.achieved_per_s
         rates.append(first.achieved_per_s)
     assert rates[:8] == [0] * 8
@@ -94,11 +102,11 @@ def test_percentiles_are_each_lanes_own_and_are_forgotten() -> None:
     run.answer(range(0, 1000, 2), 5 * MS)
     run.answer(range(1, 981, 2), 7 * MS)
     run.answer(range(981, 1001, 2), 300 * MS)
-    first, second = run.watch.look(1000, 1.0)
+    first, second = run.look(1000, 1.0)
     assert first.p99_ms == pytest.approx(5, rel=0.05)
     assert second.p99_ms == pytest.approx(300, rel=0.05)
     for elapsed_s in (3.0, 5.0, 7.0):
-        lanes = run.watch.look(1000, elapsed_s)
+        lanes = run.look(1000, elapsed_s)
     assert [lane.p99_ms for lane in lanes] == [None, None]
 
 
@@ -106,7 +114,7 @@ def test_the_busiest_lanes_have_rows_of_their_own_and_the_others_share_one() -> 
     run = Underway(lanes=11, count=11_005)  # the first five have one request more
     run.send(*range(11_005))
     run.answer(range(11_005), kind="reset")
-    lanes = run.watch.look(11_005, 12.0)
+    lanes = run.look(11_005, 12.0)
     assert [lane.name for lane in lanes] == [*(f"digits/t{number}" for number in range(8)), "and 3 more"]
     assert [lane.offered for lane in lanes] == [1001] * 5 + [1000] * 3 + [3000]
     assert lanes[-1].errors == 3000
@@ -117,12 +125,21 @@ def test_the_rows_keep_the_order_of_the_schedule() -> None:
     names = tuple(Lane("digits", name) for name in "abc")
     instants_ns = np.arange(6, dtype=np.int64)
     schedule = Schedule(instants_ns, np.zeros(6, np.int32), lane, names, {})
-    watch = LaneWatch(Recorder(instants_ns, lane), schedule, SECOND, None)
-    assert [(row.name, row.offered) for row in watch.look(6, 1.0)] == [
+    recorder = Recorder(instants_ns, lane)
+    rows = LaneWatch(schedule, SECOND).look(recorder.outcomes, 6, 1.0)
+    assert [(row.name, row.offered) for row in rows] == [
         ("digits/a", 1),
         ("digits/b", 2),
         ("digits/c", 3),
     ]
+
+
+def test_what_a_stopped_closed_loop_takes_back_is_not_counted_twice() -> None:
+    run = Underway()
+    run.send(*range(100))
+    assert run.counts(100, 1.0) == [(50, 0), (50, 0)]
+    assert run.counts(90, 1.25) == [(50, 0), (50, 0)]
+    assert run.counts(110, 1.5) == [(55, 0), (55, 0)]
 
 
 def test_a_long_backlog_is_looked_at_in_parts_and_nothing_of_it_is_lost(monkeypatch) -> None:

@@ -142,6 +142,12 @@ def test_only_the_last_minute_is_kept() -> None:
     assert len(history._counts) <= 62
 
 
+def test_a_pause_of_days_is_a_minute() -> None:
+    history = history_of((100, 100))
+    history.add(10.0**9, 50, 50)  # would take minutes, second by second
+    assert history.sparklines(60).lines[0] == "█" * 60
+
+
 def test_a_rate_that_is_not_known_draws_nothing() -> None:
     history = History()
     history.add(1.0, None, None)

@@ -178,6 +178,7 @@ def test_a_terminal_that_takes_nothing_holds_nobody_up() -> None:
         screen = Screen(console)
         for number in range(2000):  # far more than a terminal takes unread; blocked, this would not end
             screen.draw(lines(f"line {number:05} " + "." * 60, "last"))
+        assert len(screen._unwritten) < 10_000
         seen = ""
         while "line 01999" not in seen:  # what was cut off goes on where it stopped, then comes the newest
             seen += os.read(far, 65_536).decode()

@@ -46,6 +46,13 @@ def test_goodput_counts_what_was_right_and_in_time():
     assert finished(slow, "p99<50ms").summary["goodput_per_s"] == pytest.approx(8, rel=0.05)
 
 
+def test_a_run_that_was_stopped_before_it_began_has_figures_all_the_same():
+    empty = np.empty(0, np.int64)
+    schedule = Schedule(np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1, np.uint8), LANES, {})
+    summary = finish(schedule, Recorder(empty).outcomes, RunState(OPEN_LOOP, 1, 0)).summary
+    assert (summary["goodput_per_s"], summary["offered"], summary["split_ms"]) == (0, 0, None)
+
+
 @pytest.mark.parametrize(
     ("objective", "missed"),
     [

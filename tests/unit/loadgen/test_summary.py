@@ -12,6 +12,7 @@ from streambox.loadgen.record import Recorder
 from streambox.loadgen.session import check_finished, summary_json
 from streambox.loadgen.slo import parse_objective
 from streambox.loadgen.summary import CLOSED_LOOP, OPEN_LOOP, distribution, rate_error, summarise
+from streambox.workload.schedule import Lane
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -200,3 +201,16 @@ def test_a_missed_objective_fails_the_run():
     missed = [parse_objective(text).judge(played().outcomes, (), SECOND) for text in ("p99<6ms", "p99<5ms")]
     with pytest.raises(RunFailed, match=r"objectives missed: p99<5ms, found 5\.000ms$"):
         check_finished(summary_of(played(), judgements=missed), allow_invalid=True)
+
+
+def test_it_is_the_same_however_many_entries_are_looked_at_at_once(monkeypatch):
+    def whole() -> dict:
+        recorder = played(1000, unsent=30, kinds={3: "wrong", 5: "http_503", 7: "reset"}, stretch=1.001)
+        recorder.outcomes.apportion_waits()
+        objectives = [parse_objective(text) for text in ("p90<5ms", "mean<9ms", "ok>90%")]
+        judgements = [one.judge(recorder.outcomes, (Lane("m"),), SECOND) for one in objectives]
+        return summary_of(recorder, judgements=judgements) | {"waits": recorder.outcomes.wait_ns.tolist()}
+
+    at_once = whole()
+    monkeypatch.setattr("streambox.loadgen.record._ROWS_AT_ONCE", 7)
+    assert whole() == at_once

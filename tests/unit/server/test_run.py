@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import structlog
+import uvloop
 
 from streambox.config import parse_config
 from streambox.errors import RunFailed
@@ -26,6 +27,22 @@ def test_a_port_that_is_taken_is_named_with_its_address():
         port = taken.getsockname()[1]
         with pytest.raises(RunFailed, match=rf"127\.0\.0\.1:{port}: .*: choose another --port"):
             bind("127.0.0.1", port)
+
+
+def test_a_server_that_has_bound_beside_us_and_listens_first_is_noticed():
+    """Both were started at once: neither listened yet when the other bound its address."""
+
+    async def second() -> None:
+        with bind("127.0.0.1", 0) as ours, socket.socket() as theirs:
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            theirs.bind(ours.getsockname())
+            theirs.listen()
+            async with Serving(parse_config("models: {}")) as serving, Server(serving, ours):
+                pytest.fail("it was said to listen")
+
+    taken = "Address already in use: choose another --port"
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(RunFailed, match=taken):
+        runner.run(second())
 
 
 def test_the_address_is_told_as_a_url_whatever_its_family():

@@ -8,6 +8,7 @@ what the run is worth (``head``, ``lanes``).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from streambox.loadgen import table
@@ -65,12 +66,19 @@ def _measured(outcomes: Outcomes, summary: Mapping[str, Any]) -> Outcomes:
     return outcomes.between(round(begin_s * 1e9), round(end_s * 1e9))
 
 
+def _window_s(outcomes: Outcomes, summary: Mapping[str, Any]) -> tuple[float, float] | None:
+    """From when to when requests count; to the very end where the last of them does."""
+    if not summary.get("excluded"):
+        return None
+    begin_s, end_s = summary["window_s"]
+    return begin_s, end_s if outcomes.intended_ns[-1] >= end_s * 1e9 else math.inf
+
+
 def _charts(
     outcomes: Outcomes, measured: Outcomes, summary: Mapping[str, Any], responses: Responses, split: Split
 ) -> list[Chart]:
     bins = TimeBins.of(outcomes)
-    window_s = summary.get("window_s") if summary.get("excluded") else None
-    over_time = TimeCharts(Timeline.of(outcomes, bins), bins, window_s)
+    over_time = TimeCharts(Timeline.of(outcomes, bins), bins, _window_s(outcomes, summary))
     batches = Batches.of(measured)
     return [
         over_time.rates(summary),

@@ -31,7 +31,7 @@ _STEEP: Final = 50  # times the median: what is larger needs a logarithmic axis
 
 class TimeCharts:
     """
-    Draws a timeline. *window_s*: the part of the run that the figures are about; the rest is shaded.
+    Draws a timeline. *window_s*: from when to when the figures are about it; the rest is shaded.
     """
 
     def __init__(self, timeline: Timeline, bins: TimeBins, window_s: Sequence[float] | None = None) -> None:
@@ -177,7 +177,7 @@ def _shades(bins: TimeBins, timeline: Timeline, window_s: Sequence[float] | None
     if not window_s or not len(offered):
         return []
     end_s = (int(offered[-1]) + 1) * bins.width_s
-    parts = [(0.0, window_s[0]), (window_s[1], end_s)]
+    parts = [(0.0, window_s[0]), (min(window_s[1], end_s), end_s)]
     return [
         {
             "type": "rect",
@@ -191,5 +191,5 @@ def _shades(bins: TimeBins, timeline: Timeline, window_s: Sequence[float] | None
             "layer": "below",
         }
         for start, end in parts
-        if end - start > bins.width_s / 2
+        if end > start
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -202,6 +203,13 @@ def test_what_the_figures_leave_out_is_shaded_and_only_drawn_over_time(tmp_path:
     assert "shaded" not in text_of(render(tmp_path, outcomes))
 
 
+def test_the_rest_of_the_last_second_is_not_shaded_where_nothing_was_left_out_there(tmp_path: Path) -> None:
+    outcomes = make_run()
+    summary = summary_of(outcomes) | {"excluded": 500, "window_s": [5.0, 29.995]}
+    (shade,) = charts_in(render(tmp_path, outcomes, summary))["rates"]["layout"]["shapes"]
+    assert (shade["x0"], shade["x1"]) == (0, 5)
+
+
 def test_errors_are_drawn_by_kind_and_only_when_there_are_any(tmp_path: Path) -> None:
     outcomes = make_run()
     assert "errors" not in charts_in(render(tmp_path, outcomes))
@@ -343,7 +351,13 @@ def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
 
 
 def test_a_run_of_a_million_requests_makes_a_small_report(tmp_path: Path) -> None:
-    page = render(tmp_path, make_run(count=1_000_000, seconds=2900))
+    outcomes = make_run(count=1_000_000, seconds=2900)
+    summary = summary_of(outcomes, seconds=2900)
+    tracemalloc.start()
+    page = render(tmp_path, outcomes, summary)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 150_000_000  # the outcomes have 70 MB; ten times as many take no more than this
     assert len(page.encode()) < 2_500_000
     rates = charts_in(page)["rates"]["data"][0]
     assert len(rates["y"]) <= 602

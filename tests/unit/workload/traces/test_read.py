@@ -201,7 +201,7 @@ def test_a_part_is_cut_out_and_begins_at_zero(tmp_path):
 
 
 def test_a_part_of_counts_is_cut_out_before_it_is_drawn(tmp_path):
-    path = written(tmp_path, b"40000000 3 5 40000000\n")  # drawn whole it would be too many
+    path = written(tmp_path, b"60000000 3 5 60000000\n")  # drawn whole it would be too many
     events = read(path, from_ns=SECOND, to_ns=3 * SECOND).events
     assert events.counts_per_unit(SECOND).tolist() == [3, 5]
     assert events.duration_ns == 2 * SECOND

@@ -1,0 +1,70 @@
+"""When a request that comes now would be answered: what admission holds its deadline against. Pure."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from streambox.batcher.latency_model import LatencyModel
+
+_ALWAYS: Final = sys.maxsize
+
+
+class Forecast:
+    """
+    One model's running batches and what is behind them.
+
+    ``patience``: so many rows may wait without anything to be feared for a request under the
+    model's own limit, so that the usual request costs one comparison.
+    """
+
+    __slots__ = ("_ends_ns", "_latency", "_rows", "_slots", "_timeout_ns", "patience")
+
+    def __init__(self, latency: LatencyModel, slots: int, rows: int, timeout_ns: int) -> None:
+        self._latency = latency
+        self._slots = slots
+        self._rows = rows
+        self._timeout_ns = timeout_ns
+        self._ends_ns: dict[int, float] = {}
+        self.patience = _ALWAYS
+
+    def resize(self, rows: int) -> None:
+        """Batches have at most *rows* rows from now on."""
+        self._rows = rows
+        self._weigh()
+
+    def started(self, batch_id: int, rows: int, now_ns: int) -> None:
+        begins_ns = max(float(now_ns), self._free_ns())
+        self._ends_ns[batch_id] = begins_ns + self._latency.expected_ns(rows)
+
+    def ended(self, batch_id: int) -> None:
+        self._ends_ns.pop(batch_id, None)
+        self._weigh()
+
+    def wait_ns(self, rows_ahead: int, now_ns: int) -> float:
+        """Until a batch with the rows behind *rows_ahead* others would start."""
+        busy_ns = max(0.0, self._free_ns() - now_ns)
+        return busy_ns + rows_ahead // self._rows * self._latency.expected_ns(self._rows) / self._slots
+
+    def finish_ns(self, rows_ahead: int, rows: int, now_ns: int, rows_per_ns: float) -> float:
+        """When *rows* rows behind *rows_ahead* others would be answered; their batch grows while it waits."""
+        wait_ns = self.wait_ns(rows_ahead, now_ns)
+        size = min(rows_ahead % self._rows + rows + int(wait_ns * rows_per_ns), self._rows)
+        return now_ns + wait_ns + self._latency.bound_ns(size)
+
+    def least_ns(self, rows: int) -> float:
+        """What *rows* rows take of a system that is idle."""
+        return self._latency.bound_ns(rows)
+
+    def _free_ns(self) -> float:
+        """When a slot frees that nothing is staged behind."""
+        ends_ns = sorted(self._ends_ns.values())
+        return ends_ns[-self._slots] if len(ends_ns) >= self._slots else 0.0
+
+    def _weigh(self) -> None:
+        batch_ns = self._latency.bound_ns(self._rows)
+        if batch_ns:
+            # One batch may run, one may be staged, and the request's own is the last.
+            rounds = int(self._timeout_ns / batch_ns) - 3
+            self.patience = max(0, rounds) * self._rows * self._slots

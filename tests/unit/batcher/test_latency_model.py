@@ -1,0 +1,81 @@
+"""What a batch will take, learnt from those before it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from streambox.batcher.latency_model import LatencyModel
+
+MS = 1_000_000
+
+
+def learnt(sizes, service_ns, scale: int = 32) -> LatencyModel:
+    model = LatencyModel(scale)
+    for rows in sizes:
+        model.observe(int(rows), int(service_ns(int(rows))))
+    return model
+
+
+def line(rows: int) -> float:
+    return 2 * MS + 0.5 * MS * rows
+
+
+def test_nothing_is_held_against_a_batch_of_which_nothing_is_known():
+    model = LatencyModel(32)
+    assert (model.expected_ns(32), model.bound_ns(32), model.observed) == (0, 0, 0)
+
+
+def test_the_line_is_found_from_batches_of_several_sizes():
+    model = learnt(np.random.default_rng(1).integers(1, 33, 300), line)
+    assert model.fixed_ns == pytest.approx(2 * MS, rel=0.01)
+    assert model.per_row_ns == pytest.approx(0.5 * MS, rel=0.01)
+
+
+def test_the_first_batch_alone_gives_its_own_time_back():
+    assert learnt([8], line).expected_ns(8) == pytest.approx(line(8), rel=0.01)
+
+
+def test_a_line_that_changes_is_followed():
+    model = learnt(np.random.default_rng(1).integers(1, 33, 300), line)
+    for rows in np.random.default_rng(2).integers(1, 33, 300):
+        model.observe(int(rows), int(3 * line(int(rows))))
+    assert model.expected_ns(16) == pytest.approx(3 * line(16), rel=0.02)
+
+
+def test_one_batch_size_for_ever_neither_drifts_nor_overflows():
+    """P winds up without a bound: the estimate for one row drifts within 2,000 updates."""
+    random = np.random.default_rng(3)
+    model = LatencyModel(32)
+    model.observe(1, line(1))
+    model.observe(16, line(16))
+    for noise in random.normal(1, 0.05, 40_000):
+        model.observe(32, int(line(32) * noise))
+    assert model.expected_ns(32) == pytest.approx(line(32), rel=0.05)
+    assert 0 < model.expected_ns(1) <= model.expected_ns(32)
+
+
+@pytest.mark.parametrize("slope", [-0.05, 0.0, 0.4])
+def test_estimates_never_fall_with_the_size_nor_below_nothing(slope):
+    model = learnt(np.random.default_rng(4).integers(1, 33, 500), lambda rows: (4 + slope * rows) * MS)
+    estimates = [model.expected_ns(rows) for rows in range(1, 33)]
+    assert estimates[0] >= 0
+    assert all(after >= before for before, after in pairwise(estimates))
+
+
+def test_the_bound_is_kept_by_about_95_of_100_batches():
+    random = np.random.default_rng(5)
+    model, kept = LatencyModel(32), []
+    for number in range(6000):
+        rows = int(random.integers(1, 33))
+        took = line(rows) * random.lognormal(0, 0.2)
+        if number > 1000:
+            kept.append(took <= model.bound_ns(rows))
+        model.observe(rows, int(took))
+    assert np.mean(kept) == pytest.approx(0.95, abs=0.02)
+
+
+def test_batches_that_always_take_the_same_need_hardly_a_margin():
+    assert learnt(np.random.default_rng(6).integers(1, 33, 500), line).margin < 0.03
