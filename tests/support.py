@@ -43,6 +43,15 @@ def config_of(*, models: str = "", **batcher: object) -> str:
     return f"batcher: {{{section}}}\nmodels:\n{served}\nlog: {{level: info, format: json}}\n"
 
 
+def children(pid: int) -> list[int]:
+    """The processes that *pid* has started and not yet reaped, alive or not."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ends meanwhile
+            found += map(int, task.read_text().split())
+    return found
+
+
 # ---- servers -------------------------------------------------------------------------------------
 
 
@@ -152,8 +161,7 @@ class Process:
 
     def workers(self) -> list[int]:
         """The process ids of its children."""
-        tasks = Path(f"/proc/{self.child.pid}/task").glob("*/children")
-        return [int(pid) for task in tasks for pid in task.read_text().split()]
+        return children(self.child.pid)
 
 
 @contextlib.contextmanager

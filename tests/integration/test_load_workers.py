@@ -22,7 +22,7 @@ from streambox.loadgen.payload import PayloadOptions, make_payloads
 from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.run import RunOptions
 from streambox.loadgen.session import Finished, check_finished, run_load, write_run
-from support import gone
+from support import children, gone
 from tiny_server import Asked, TinyServer, http, reply, right
 
 SECOND = 1_000_000_000
@@ -42,12 +42,6 @@ def ends(finished: Finished) -> dict[str, int]:
     found = {"ok": summary["ok"], **summary["errors"]}
     assert sum(found.values()) == summary["offered"] == summary["sent"] + summary["unsent"]
     return {kind: count for kind, count in found.items() if count}
-
-
-def children(pid: int) -> list[int]:
-    """The processes that *pid* has started."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ from streambox.executor.base import (
 from streambox.executor.process import WorkerExecutor, WorkerOptions
 from streambox.models import BUILTIN, digits
 from streambox.models.graph import GraphBuilder
+from support import children
 
 TESTS = str(Path(__file__).parents[1])
 IDS = count(1)
@@ -130,9 +131,9 @@ def _loops_own_files():
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(_loops_own_files):
     open_before = len(os.listdir("/proc/self/fd"))
+    children_before = set(children(os.getpid()))
     yield
-    with pytest.raises(ChildProcessError):  # no child, alive or zombie
-        os.waitpid(-1, os.WNOHANG)
+    assert set(children(os.getpid())) <= children_before  # none more, alive or zombie
     assert len(os.listdir("/proc/self/fd")) <= open_before
 
 
