@@ -347,6 +347,19 @@ def test_a_server_that_goes_away_midway_leaves_every_request_accounted_for():
     assert all(kind.startswith("connect_failed: ") for kind in others)
 
 
+def test_a_connection_that_is_not_made_in_time_is_an_outcome_of_the_request_that_waits_for_it():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)  # nobody accepts: one connection waits there, all others for that
+        target = Target(*listening.getsockname(), "/")
+        options = RunOptions(target=target, timeout_ns=SECOND // 4, check="none")
+        workload = WorkloadOptions(rate_per_s=100, duration_ns=SECOND // 10, arrivals="constant")
+        finished = run_load(workload, options, "digits", CONSOLE, quiet=True)
+    found = ends(finished)
+    assert found["connect_failed: timed out"] >= 1
+    assert set(found) <= {"connect_failed: timed out", "timeout", "unsent"}
+
+
 # ---- answers in other shapes ---------------------------------------------------------------------
 
 

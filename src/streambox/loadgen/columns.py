@@ -29,7 +29,7 @@ class ColumnFolder:
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._maps: dict[str, mmap.mmap] = {}
+        self._mapped: dict[str, tuple[mmap.mmap, Array]] = {}
 
     def create(self, name: str, count: int, dtype: str) -> Array:
         """
@@ -41,8 +41,11 @@ class ColumnFolder:
         return self._map(name, count, np.dtype(dtype), os.O_CREAT)
 
     def open(self, name: str, dtype: str) -> Array:
-        """A column that exists. Raises OSError when it does not."""
+        """A column that exists, mapped once however often it is opened. Raises OSError when it does not."""
         count = (self.path / name).stat().st_size // np.dtype(dtype).itemsize
+        _, known = self._mapped.get(name, (None, None))
+        if known is not None and len(known) == count and known.dtype == dtype:
+            return known
         return self._map(name, count, np.dtype(dtype), 0)
 
     def grow(self, name: str, column: Array, count: int) -> Array:
@@ -56,7 +59,7 @@ class ColumnFolder:
     def trim(self) -> None:
         """Let go of the memory: it is read from the file again where it is needed."""
         if hasattr(mmap, "MADV_DONTNEED"):
-            for mapped in self._maps.values():
+            for mapped, _ in self._mapped.values():
                 mapped.madvise(mmap.MADV_DONTNEED)
 
     def _map(self, name: str, count: int, dtype: np.dtype[Any], flags: int) -> Array:
@@ -67,10 +70,12 @@ class ColumnFolder:
                 return np.empty(0, dtype)
             if flags:
                 _take_room(file, size_bytes)
-            mapped = self._maps[name] = mmap.mmap(file, size_bytes)
+            mapped = mmap.mmap(file, size_bytes)
         finally:
             os.close(file)
-        return np.frombuffer(mapped, dtype)
+        column = np.frombuffer(mapped, dtype)
+        self._mapped[name] = mapped, column
+        return column
 
 
 def _take_room(file: int, size_bytes: int) -> None:

@@ -143,6 +143,7 @@ class Run:
         self._sending = self._make_loop()
         try:
             await sender.connect(self._first_connections())
+            recorder.outcomes.trim()
             start_ns = await self._ready()
             with collector_paused(), self._signals(self.stop), self._failing():
                 self._begin(start_ns)

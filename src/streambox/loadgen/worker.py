@@ -9,6 +9,7 @@ whoever started it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -62,7 +63,6 @@ class Worker:
         else:
             obeying.cancel()
             tell(self._writer, Ended(run.failure))
-        await self._writer.drain()
 
     def _prepared(self, assignment: Assignment) -> Run:
         options = assignment.options
@@ -100,6 +100,8 @@ async def _serve(sock: socket.socket) -> None:
     reader, writer = await asyncio.open_connection(sock=sock, limit=MOST_LINE_BYTES)
     await Worker(reader, writer)()
     writer.close()
+    with contextlib.suppress(ConnectionError):  # who started us has gone
+        await writer.wait_closed()
 
 
 def main(arguments: list[str]) -> None:

@@ -116,7 +116,9 @@ class SharedRun:
     async def _until_ended(self) -> None:
         going_on = set(self._followers)
         while going_on:
-            _, going_on = await asyncio.wait(going_on, timeout=_PROGRESS_S)
+            _, going_on = await asyncio.wait(
+                going_on, timeout=_PROGRESS_S, return_when=asyncio.FIRST_COMPLETED
+            )
             self._note_failure()
             if self._watched:
                 elapsed_s = (time.monotonic_ns() - self._start_ns) / 1e9

@@ -16,6 +16,14 @@ def test_a_column_begins_empty_of_anything_and_keeps_what_is_written(tmp_path):
     assert ColumnFolder(tmp_path / "columns").open("sent_ns", "<i8").tolist() == [0, 7, 0]
 
 
+def test_a_column_is_mapped_once_so_that_all_its_memory_can_be_let_go(tmp_path):
+    folder = ColumnFolder(tmp_path)
+    column = folder.create("sent_ns", 2, "<i8")
+    assert folder.open("sent_ns", "<i8") is column
+    ColumnFolder(tmp_path).grow("sent_ns", column, 4)
+    assert len(folder.open("sent_ns", "<i8")) == 4
+
+
 def test_two_who_map_a_column_see_what_the_other_writes(tmp_path):
     ours = ColumnFolder(tmp_path).create("sent_ns", 2, "<i8")
     theirs = ColumnFolder(tmp_path).open("sent_ns", "<i8")
