@@ -23,8 +23,8 @@ setup: $(BIN)/.dev ## Create .venv with everything for development, at pinned ve
 demo: $(BIN)/.runtime ## Serve the digits model, replay 30 s of bursty load against it, report
 	$(BIN)/streambox demo
 
-test: $(BIN)/.dev ## Run all tests
-	$(BIN)/python -m pytest
+test: $(BIN)/.dev ## Run all tests, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-browser: $(BIN)/.dev ## Show the pages in headless Chromium, where there is one, and check them
 	$(BIN)/python -m pytest -m browser -rs tests/browser

@@ -332,3 +332,7 @@ def machine() -> dict[str, Any]:
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def spread_text(of: dict[str, float]) -> str:
+    return f"{of['median']:.2f} ({of['min']:.2f} to {of['max']:.2f})"

@@ -31,6 +31,7 @@ from harness import (
     nginx_requests,
     running,
     spread,
+    spread_text,
 )
 from load_tools import OURS, TOOLS, Order, Tool
 from rich.console import Console
@@ -253,8 +254,8 @@ def _most_table(found: dict[str, Any]) -> Table:
             f"{rate['min']:,.0f} to {rate['max']:,.0f}",
             f"{side['cpu_us']['median']:.1f}",
             f"{side['cores']['median']:.2f}",
-            _ratio(against["per_s"]) if against else "",
-            _ratio(against["per_core"]) if against else "",
+            spread_text(against["per_s"]) if against else "",
+            spread_text(against["per_core"]) if against else "",
         )
     for name, reason in found["left_out"].items():
         drawn.add_row(name, reason)
@@ -262,10 +263,6 @@ def _most_table(found: dict[str, Any]) -> Table:
         "CPU us: of its whole process tree, a request; per core: requests per second of its CPU time"
     )
     return drawn
-
-
-def _ratio(ratio: dict[str, float]) -> str:
-    return f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
 
 
 def _steady_table(found: dict[str, Any]) -> Table:

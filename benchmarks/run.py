@@ -24,7 +24,7 @@ import null_bench
 import open_loop
 import real_model
 import rivals
-from harness import HERE, end_on_sigterm, ending, machine, nginx_binary
+from harness import HERE, end_on_sigterm, ending, machine, nginx_binary, spread_text
 from rich.console import Console
 from rich.table import Table
 
@@ -172,15 +172,11 @@ def null_table(found: dict[str, Any]) -> Table:
             f"{side['p99_ms']['median']:.2f}",
             f"{side['cpu_us']['median']:.1f}",
             f"{side['mean_batch']['median']:.1f}" if "mean_batch" in side else "",
-            ratio_text(against["per_s"]) if against else "",
-            ratio_text(against["cpu"]) if against else "",
+            spread_text(against["per_s"]) if against else "",
+            spread_text(against["cpu"]) if against else "",
         )
     table.caption = "ours over it: requests/s, pair by pair; CPU: its CPU a request over ours"
     return table
-
-
-def ratio_text(ratio: dict[str, float]) -> str:
-    return f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
 
 
 def open_loop_table(found: dict[str, Any]) -> Table:

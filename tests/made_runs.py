@@ -1,4 +1,4 @@
-"""Outcomes of runs that never were, for tests of what is made of them."""
+"""Runs that never were, for tests of what is made of their outcomes and shown of their progress."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from streambox.loadgen.live import Progress
 from streambox.loadgen.record import REASONS, Outcomes
 from streambox.workload.schedule import Lane
 
@@ -90,3 +91,24 @@ def make_eventful_run(count: int = 60_000, seconds: int = 60, seed: int = 3) -> 
     fail(outcomes, luck < 0.0005, "reset")
     fail(outcomes, luck > 0.9998, "http_500:executor_failed")
     return outcomes
+
+
+def progress_at(elapsed_s: float, **changes: Any) -> Progress:
+    """As a live view is shown it, but for *changes*."""
+    figures: dict[str, Any] = {
+        "elapsed_s": elapsed_s,
+        "total": 18_000,
+        "sent": 7200,
+        "completed": 7190,
+        "ok": 7150,
+        "errors": {"timeout": 12, "http_503:queue_full": 28},
+        "in_flight": 10,
+        "offered_per_s": 612.4,
+        "achieved_per_s": 598.2,
+        "p50_ms": 4.123,
+        "p90_ms": 7.5,
+        "p99_ms": 18.25,
+        "mean_batch_size": 7.21,
+        "lag_p99_us": 88.4,
+    }
+    return Progress(**{**figures, **changes})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from streambox.loadgen.buckets import BUCKETS, bucket_of, lower_ns
+from streambox.loadgen.buckets import DRAWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -175,18 +175,18 @@ class _Tally:
         self._sums_ns = np.zeros(blocks)
 
     def add(self, block: Int64s, values_ns: Int64s) -> None:
-        keys, counts = np.unique(block * BUCKETS + bucket_of(values_ns), return_counts=True)
+        keys, counts = np.unique(block * DRAWN.count + DRAWN.of(values_ns), return_counts=True)
         self._keys.append(keys)
         self._counts.append(counts)
         self._sums_ns += np.bincount(block, values_ns, self._blocks)
 
     def histogram(self) -> Histogram:
         keys = np.concatenate([*self._keys, np.empty(0, np.int64)])
-        block, bucket = np.divmod(keys, BUCKETS)
+        block, bucket = np.divmod(keys, DRAWN.count)
         used, column = np.unique(bucket, return_inverse=True)
         counts = np.zeros((self._blocks, len(used)), np.float32)
         np.add.at(counts, (block, column), np.concatenate([*self._counts, np.empty(0, np.int64)]))
-        return Histogram(counts, lower_ns(used), lower_ns(used + 1), self._sums_ns)
+        return Histogram(counts, DRAWN.lower_ns(used), DRAWN.lower_ns(used + 1), self._sums_ns)
 
 
 def _between(rows: Rows, start_ns: int, end_ns: int) -> Rows:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from streambox.loadgen.buckets import TOLD
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,13 +19,6 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 MOST_EXACT: Final = 1 << 20
-_BITS: Final = (
-    10  # an octave has 1024 buckets: each is at most 0.1 % of its value wide, and read at its middle
-)
-_SHIFT: Final = 52 - _BITS  # of a float64, which has 52 bits behind its leading one
-_FIRST: Final = int(np.float64(1).view(np.int64)) >> _SHIFT
-_OCTAVES: Final = 48  # up to three days, in ns
-_BUCKETS: Final = _OCTAVES << _BITS
 
 
 class Histogram:
@@ -36,10 +31,10 @@ class Histogram:
     __slots__ = ("counts",)
 
     def __init__(self) -> None:
-        self.counts: Int64s = np.zeros(_BUCKETS, np.int64)
+        self.counts: Int64s = np.zeros(TOLD.count, np.int64)
 
     def add(self, values_ns: Int64s) -> None:
-        self.counts += np.bincount(_bucket_of(values_ns), minlength=_BUCKETS)
+        self.counts += np.bincount(TOLD.of(values_ns), minlength=TOLD.count)
 
     def merge(self, other: Histogram) -> None:
         self.counts += other.counts
@@ -47,7 +42,7 @@ class Histogram:
     def smallest(self, numbers: Int64s) -> Floats:
         """Of all values in order those with these *numbers*, counted from 1, to within 0.05 %."""
         buckets = np.searchsorted(np.cumsum(self.counts), numbers)
-        middles: Floats = (_lower_ns(buckets) + _lower_ns(buckets + 1)) / 2
+        middles: Floats = (TOLD.lower_ns(buckets) + TOLD.lower_ns(buckets + 1)) / 2
         return middles
 
 
@@ -91,19 +86,3 @@ class Durations:
         if self._histogram is None:
             return float(np.partition(np.concatenate(self._exact), number - 1)[number - 1])
         return float(self._histogram.smallest(np.array([number]))[0])
-
-
-def _bucket_of(values_ns: Int64s) -> Int64s:
-    """
-    A float64 is its exponent followed by the fraction, so that its leading bits, read as a whole
-    number, count buckets that divide every octave evenly.
-    """
-    leading = np.maximum(values_ns, 1).astype(np.float64).view(np.int64) >> _SHIFT
-    found: Int64s = np.minimum(leading - _FIRST, _BUCKETS - 1)
-    return found
-
-
-def _lower_ns(buckets: Int64s) -> Floats:
-    """The smallest value of each bucket: that of bucket + 1 is the first one beyond it."""
-    edges: Floats = ((np.asarray(buckets, np.int64) + _FIRST) << _SHIFT).view(np.float64)
-    return edges

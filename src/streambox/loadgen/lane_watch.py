@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from streambox.loadgen.buckets import BUCKETS, bucket_of, lower_ns
+from streambox.loadgen.buckets import DRAWN
 from streambox.loadgen.live import LaneProgress
 from streambox.loadgen.record import INTERRUPTED, UNSENT
 
@@ -44,7 +44,7 @@ class LaneWatch:
         self._pending = np.empty(0, np.int64)
         self._offered, self._errors, self._completed = np.zeros((3, len(self._names)), np.int64)
         self._before: deque[tuple[float, Numbers]] = deque([(0.0, self._completed.copy())])
-        self._older, self._newer = np.zeros((2, len(self._names), BUCKETS >> _COARSER), np.int64)
+        self._older, self._newer = np.zeros((2, len(self._names), DRAWN.count >> _COARSER), np.int64)
         self._turned_s = 0.0
 
     def look(self, outcomes: Outcomes, offered: int, elapsed_s: float) -> tuple[LaneProgress, ...]:
@@ -78,7 +78,7 @@ class LaneWatch:
         self._errors += self._count(lanes[outcomes.kind[rows] != 0])
         completed = done_ns >= 0
         self._completed += self._count(lanes[completed])
-        buckets = bucket_of(done_ns[completed] - outcomes.intended_ns[rows[completed]]) >> _COARSER
+        buckets = DRAWN.of(done_ns[completed] - outcomes.intended_ns[rows[completed]]) >> _COARSER
         places = self._row_of[lanes[completed]] * self._newer.shape[1] + buckets
         self._newer += np.bincount(places, minlength=self._newer.size).reshape(self._newer.shape)
 
@@ -104,7 +104,7 @@ class LaneWatch:
             self._older, self._newer = self._newer, np.zeros_like(self._older)
         totals = counts[:, -1]
         buckets = (counts < np.ceil(0.99 * totals)[:, None]).sum(axis=1)
-        found = lower_ns(buckets << _COARSER) / 1e6
+        found = DRAWN.lower_ns(buckets << _COARSER) / 1e6
         return [float(ms) if total else None for ms, total in zip(found, totals, strict=True)]
 
     def _count(self, lanes: Numbers) -> Numbers:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from streambox.loadgen.buckets import BUCKETS, bucket_of
+from streambox.loadgen.buckets import DRAWN
 
 if TYPE_CHECKING:
     from streambox.loadgen.record import Outcomes
@@ -32,7 +32,7 @@ class Split(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, outcomes: Outcomes) -> Split:
         """Reads a part at a time: what it takes does not grow with the number of *outcomes*."""
-        counts, sums_ns = np.zeros(BUCKETS), np.zeros((len(PARTS), BUCKETS))
+        counts, sums_ns = np.zeros(DRAWN.count), np.zeros((len(PARTS), DRAWN.count))
         for some in outcomes.in_parts():
             known = np.logical_and.reduce(
                 [column >= 0 for column in (some.sent_ns, some.done_ns, some.wait_ns, some.service_ns)]
@@ -42,10 +42,10 @@ class Split(msgspec.Struct, frozen=True):
             )
             wait_ns, service_ns = some.wait_ns[known], some.service_ns[known]
             network_ns = done_ns - sent_ns - wait_ns - service_ns
-            buckets = bucket_of(done_ns - intended_ns)
-            counts += np.bincount(buckets, minlength=BUCKETS)
+            buckets = DRAWN.of(done_ns - intended_ns)
+            counts += np.bincount(buckets, minlength=DRAWN.count)
             for row, part_ns in enumerate((sent_ns - intended_ns, network_ns, wait_ns, service_ns)):
-                sums_ns[row] += np.bincount(buckets, part_ns, BUCKETS)
+                sums_ns[row] += np.bincount(buckets, part_ns, DRAWN.count)
         return cls(counts, sums_ns)
 
     def around(self, rank: float) -> Floats:

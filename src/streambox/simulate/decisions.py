@@ -22,16 +22,17 @@ from streambox.batcher.interface import QueueSettings
 from streambox.batcher.request import PendingRequest
 from streambox.batcher.scheduler import Scheduler, ServedModel
 from streambox.batcher.streambox import StreamBoxBatcher
+from streambox.clock import Timer
 from streambox.errors import StreamBoxError, UsageError
-from streambox.executor.base import BatchError, BatchErrorKind, BatchResult, Health, RowErrors
-from streambox.simulate.executor import SPEC
+from streambox.executor.base import BatchError, BatchErrorKind, BatchResult, RowErrors
+from streambox.simulate.executor import SPEC, AlwaysLoaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from streambox.batcher.batch import Batch
     from streambox.batcher.interface import Batcher
-    from streambox.clock import Clock, Timer
+    from streambox.clock import Clock
     from streambox.executor.base import ModelSpec, OnEnd, Outcome
 
 VERSION: Final = 1
@@ -238,7 +239,7 @@ class _Core:
 
     def __init__(self, record: Record, told: Iterator[Line]) -> None:
         self._told = told
-        self._timers: list[_Due] = []
+        self._timers: list[Timer] = []
         self._begun: dict[int, tuple[Batch, OnEnd]] = {}
         self._requests: list[PendingRequest] = []
         self.slots = 1
@@ -317,7 +318,7 @@ class _Core:
         return now_ns
 
     def call_at(self, when_ns: int, callback: Callable[[], None]) -> Any:
-        timer = _Due(when_ns, callback)
+        timer = Timer(when_ns, callback)
         self._timers.append(timer)
         return timer
 
@@ -335,35 +336,9 @@ class _Core:
         return line
 
 
-class _Due:
-    """A timer that fires when the record says so."""
-
-    __slots__ = ("callback", "cancelled", "when_ns")
-
-    def __init__(self, when_ns: int, callback: Callable[[], None]) -> None:
-        self.when_ns = when_ns
-        self.callback = callback
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class _Recorded:
+class _Recorded(AlwaysLoaded):
     """An executor whose batches end when the record says so."""
 
     def __init__(self, core: _Core, slots: int) -> None:
-        self.slots = slots
+        super().__init__(slots)
         self.begin = core.begin
-
-    async def load(self) -> ModelSpec:
-        return SPEC
-
-    async def unload(self) -> None:
-        return
-
-    def hurry(self) -> None:
-        return
-
-    def health(self) -> Health:
-        return Health(ready=True, slots=self.slots, restarts=0)

@@ -21,11 +21,30 @@ SPEC = ModelSpec(
 )
 
 
-class SimulatedExecutor:
+class AlwaysLoaded:
+    """The part of an executor that says how it is; a subclass has its ``begin``."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+
+    async def load(self) -> ModelSpec:
+        return SPEC
+
+    async def unload(self) -> None:
+        return
+
+    def hurry(self) -> None:
+        return
+
+    def health(self) -> Health:
+        return Health(ready=True, slots=self.slots, restarts=0)
+
+
+class SimulatedExecutor(AlwaysLoaded):
     """*slots* workers, each one batch after the other; a batch of b rows takes ``service_ns(b)``."""
 
     def __init__(self, clock: VirtualClock, service_ns: Callable[[int], float], slots: int = 1) -> None:
-        self.slots = slots
+        super().__init__(slots)
         self.busy_ns = 0
         self.batches = 0
         self._clock = clock
@@ -41,15 +60,3 @@ class SimulatedExecutor:
         self.batches += 1
         result = BatchResult({}, took_ns)
         self._clock.call_at(ends_ns, lambda: on_end(batch, result))
-
-    async def load(self) -> ModelSpec:
-        return SPEC
-
-    async def unload(self) -> None:
-        return
-
-    def hurry(self) -> None:
-        return
-
-    def health(self) -> Health:
-        return Health(ready=True, slots=self.slots, restarts=0)

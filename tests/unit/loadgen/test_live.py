@@ -3,31 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 from rich.console import Console
 
-from streambox.loadgen.live import PlainView, Progress, SilentView, TerminalView, make_live_view
-
-
-def progress_at(elapsed_s: float, **changes: Any) -> Progress:
-    figures: dict[str, Any] = {
-        "elapsed_s": elapsed_s,
-        "total": 18_000,
-        "sent": 7200,
-        "completed": 7190,
-        "ok": 7150,
-        "errors": {"timeout": 12, "http_503:queue_full": 28},
-        "in_flight": 10,
-        "offered_per_s": 612.4,
-        "achieved_per_s": 598.2,
-        "p50_ms": 4.123,
-        "p90_ms": 7.5,
-        "p99_ms": 18.25,
-        "mean_batch_size": 7.21,
-        "lag_p99_us": 88.4,
-    }
-    return Progress(**{**figures, **changes})
+from made_runs import progress_at
+from streambox.loadgen.live import PlainView, SilentView, TerminalView, make_live_view
 
 
 def plain_console() -> Console:

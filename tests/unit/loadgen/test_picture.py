@@ -6,28 +6,9 @@ from typing import Any
 
 import pytest
 
+from made_runs import progress_at
 from streambox.loadgen.live import LaneProgress, Progress
 from streambox.loadgen.picture import STYLES, History, compose, fit, sparkline
-
-
-def progress_at(elapsed_s: float, **changes: Any) -> Progress:
-    figures: dict[str, Any] = {
-        "elapsed_s": elapsed_s,
-        "total": 18_000,
-        "sent": 7200,
-        "completed": 7190,
-        "ok": 7150,
-        "errors": {"timeout": 12, "http_503:queue_full": 28},
-        "in_flight": 10,
-        "offered_per_s": 612.4,
-        "achieved_per_s": 598.2,
-        "p50_ms": 4.123,
-        "p90_ms": 7.5,
-        "p99_ms": 18.25,
-        "mean_batch_size": 7.21,
-        "lag_p99_us": 88.4,
-    }
-    return Progress(**{**figures, **changes})
 
 
 def history_of(*rates: tuple[float, float], step_s: float = 0.25) -> History:

@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
+from commands import call_workload as call
 from streambox.commands.load import _OF_A_PATTERN, load
 from streambox.commands.trace_options import OF_A_TRACE
 from streambox.commands.workload import workload
@@ -19,13 +19,6 @@ from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.workload.schedule import Lane, Schedule
 
 SECOND = 1_000_000_000
-
-
-def call(*arguments: object) -> str:
-    """What the command prints; its errors are raised."""
-    done = CliRunner().invoke(workload, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
 
 
 @pytest.fixture

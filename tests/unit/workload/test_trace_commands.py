@@ -6,9 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from streambox.commands.workload import workload
+from commands import call_workload as call
 from streambox.errors import RunFailed, UsageError
 from streambox.loadgen.payload import count_payloads
 from streambox.workload.fit import MODELS
@@ -16,13 +15,6 @@ from streambox.workload.processes import parse_process
 from streambox.workload.schedule import Lane, Schedule
 
 SECOND = 1_000_000_000
-
-
-def call(*arguments: object) -> str:
-    """What the command prints; its errors are raised."""
-    done = CliRunner().invoke(workload, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
 
 
 @pytest.fixture

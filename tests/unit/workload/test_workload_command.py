@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from click.testing import CliRunner
 
-from streambox.commands.workload import workload
+from commands import call_workload as call
 from streambox.errors import UsageError
 from streambox.workload import generate, get_workload, read_counts
-
-
-def call(*arguments: object) -> str:
-    """What the command prints; its errors are raised."""
-    done = CliRunner().invoke(workload, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
 
 
 def test_a_generated_file_is_the_seeded_pattern_in_the_references_format(tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from streambox.loadgen.buckets import BUCKETS, bucket_of, lower_ns
+from streambox.loadgen.buckets import DRAWN
 
 if TYPE_CHECKING:
     from streambox.loadgen.record import Outcomes
@@ -32,10 +32,10 @@ class Distribution(msgspec.Struct):
 
     @classmethod
     def empty(cls) -> Distribution:
-        return cls(np.zeros(BUCKETS, np.int64))
+        return cls(np.zeros(DRAWN.count, np.int64))
 
     def add(self, values_ns: Numbers) -> None:
-        self.counts += np.bincount(bucket_of(values_ns), minlength=BUCKETS)
+        self.counts += np.bincount(DRAWN.of(values_ns), minlength=DRAWN.count)
         self.least_ns = min(self.least_ns, int(values_ns.min(initial=self.least_ns)))
         self.largest_ns = max(self.largest_ns, int(values_ns.max(initial=self.largest_ns)))
 
@@ -57,7 +57,7 @@ class Distribution(msgspec.Struct):
         buckets = np.searchsorted(below, ranks)
         counts = self.counts[buckets]
         into = (ranks - below[buckets] + counts - 0.5) / counts  # as if they lay evenly in their bucket
-        values_ns = lower_ns(buckets) * (1 - into) + lower_ns(buckets + 1) * into
+        values_ns = DRAWN.lower_ns(buckets) * (1 - into) + DRAWN.lower_ns(buckets + 1) * into
         values_ns[ranks == below[-1]] = self.largest_ns
         found: Numbers = np.clip(values_ns, self.least_ns, self.largest_ns) / 1e6
         return found
@@ -76,7 +76,7 @@ class Distribution(msgspec.Struct):
         # Whole multiples of the width: the bars of two runs stand at the same places.
         edges = np.arange(first // width, last // width + 2) * width
         counts = np.add.reduceat(np.pad(self.counts, (0, width)), edges[:-1])
-        return lower_ns(edges) / 1e6, counts
+        return DRAWN.lower_ns(edges) / 1e6, counts
 
 
 class Tail(msgspec.Struct, frozen=True):
