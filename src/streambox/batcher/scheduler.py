@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 # Behind a batch shorter than this the hand-over between processes is worth hiding (design rule 3).
 STAGE_BELOW_NS: Final = 2_000_000
+# A forecast that keeps a model idle is not put to the test by any batch: after so long it is doubted.
+UNTESTED_NS: Final = 1_000_000_000
 
 
 class ServedModel:
@@ -69,6 +71,7 @@ class ServedModel:
         "settings",
         "spec",
         "stack",
+        "tested_ns",
         "timeout_ns",
     )
 
@@ -100,6 +103,7 @@ class ServedModel:
         self.expiry_timer: Timer | None = None
         self.retries: deque[list[PendingRequest]] = deque()
         self.running = 0
+        self.tested_ns = 0  # when the last batch began of those that have ended
         self.service_ns: float = STAGE_BELOW_NS  # unknown: stage nothing until a batch has shown its time
 
     # ---- Outlook: what a policy may ask ----------------------------------------------------------
@@ -242,6 +246,8 @@ class Scheduler:
     def give_up(self, requests: list[PendingRequest]) -> None:
         for request in requests:
             request.finish(DeadlineExceeded("the deadline cannot be met any more"))
+        for model in {request.model for request in requests}:
+            self._doubt(self._served[model])
         self._check_idle()
 
     def slots(self, model: str) -> SlotView:
@@ -334,6 +340,7 @@ class Scheduler:
     def _ended(self, batch: Batch, result: Outcome) -> None:
         served = self._served[batch.model]
         served.running -= 1
+        served.tested_ns = batch.dispatched_ns
         served.forecast.ended(batch.id)
         if isinstance(result, BatchResult):
             served.counters.service_ns.observe(result.service_ns)
@@ -407,13 +414,24 @@ class Scheduler:
         if late_ns <= 0:
             return
         served.counters.refused += 1
-        if forecast.least_ns(request.rows) > timeout_ns:
+        too_short = forecast.least_ns(request.rows) > timeout_ns
+        self._doubt(served)
+        if too_short:
             raise DeadlineExceeded(
                 f"the deadline of {timeout_ns / 1e6:g} ms is shorter than the model takes: allow it more"
             )
         hopeless = Hopeless(f"the deadline of {timeout_ns / 1e6:g} ms would pass: {ahead} rows are before it")
         hopeless.retry_after_s = max(1, math.ceil(late_ns / 1e9))
         raise hopeless
+
+    def _doubt(self, served: ServedModel) -> None:
+        """Something was turned away for what *served* is thought to take."""
+        if served.counters.in_flight:
+            return  # what runs or waits will tell
+        now_ns = self._now_ns()
+        if now_ns - served.tested_ns >= UNTESTED_NS:
+            served.tested_ns = now_ns
+            served.latency.doubt()
 
     def _take_back(self, request: PendingRequest) -> None:
         """A ``Batcher`` refused what admission had let in: it was never accepted."""

@@ -79,3 +79,28 @@ def test_the_bound_is_kept_by_about_95_of_100_batches():
 
 def test_batches_that_always_take_the_same_need_hardly_a_margin():
     assert learnt(np.random.default_rng(6).integers(1, 33, 500), line).margin < 0.03
+
+
+def test_a_change_is_followed_where_batches_are_always_of_one_size():
+    model = learnt([32] * 3000, line)
+    for _ in range(200):
+        model.observe(32, int(2 * line(32)))
+    assert model.expected_ns(32) == pytest.approx(2 * line(32), rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_estimate_runs_away_from_what_was_seen(seed):
+    """Phases of small, of large and of equal batches, one in thirty a hiccup: whatever their times are."""
+    random = np.random.default_rng(seed)
+    model, longest_ns, largest = LatencyModel(32), 0, 0
+    for _ in range(6):
+        low, high = sorted(random.integers(1, 33, 2).tolist())
+        fixed_ns, row_ns = 10 ** random.uniform(4, 8), 10 ** random.uniform(2, 7)
+        for _ in range(int(random.integers(5, 500))):
+            rows = int(random.integers(low, high + 1))
+            took_ns = random.normal(1, 0.1) * (fixed_ns + row_ns * rows)
+            if random.random() < 1 / 30:
+                took_ns = 10 ** random.uniform(5, 8.5)
+            model.observe(rows, max(1, int(took_ns)))
+            longest_ns, largest = max(longest_ns, int(took_ns)), max(largest, rows)
+            assert 0 <= model.expected_ns(1) <= model.expected_ns(largest) <= 1.5 * longest_ns
