@@ -15,7 +15,17 @@ import msgspec
 import yaml
 
 from streambox.errors import ConfigError, UsageError
-from streambox.units import Duration, Size, format_duration, format_size, parse_duration, parse_size
+from streambox.units import (
+    Duration,
+    Rate,
+    Size,
+    format_duration,
+    format_rate,
+    format_size,
+    parse_duration,
+    parse_rate,
+    parse_size,
+)
 
 
 class Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -90,6 +100,8 @@ def convert_unit(kind: type, value: Any) -> Any:
             return Duration(parse_duration(value))
         if kind is Size:
             return Size(parse_size(value))
+        if kind is Rate:
+            return Rate(parse_rate(value))
     except UsageError as error:
         raise ValueError(str(error)) from None
     raise TypeError(
@@ -98,6 +110,8 @@ def convert_unit(kind: type, value: Any) -> Any:
 
 
 def show_unit(value: Any) -> str:
+    if isinstance(value, Rate):
+        return format_rate(value)
     return format_duration(value) if isinstance(value, Duration) else format_size(value)
 
 

@@ -164,8 +164,7 @@ class Scheduler:
         counters.received += 1
         refusal = served.admission.refusal(request, counters)
         if refusal is not None:
-            counters.refused += 1
-            raise refusal
+            raise _refused(refusal, counters, request)
         now_ns = self._now_ns()
         if counters.queued > served.forecast.patience or request.timeout_ns is not None:
             self._check_hope(served, request, now_ns)
@@ -174,9 +173,9 @@ class Scheduler:
         request.accept(counters, now_ns, served.timeout_ns)
         try:
             self.batcher.add_one(request)
-        except Refused:
+        except Refused as error:
             self._take_back(request)
-            raise
+            raise _refused(error, counters, request) from None
         except (
             Exception
         ):  # a user's Batcher: its fault must not take the connection down, nor lose the request
@@ -387,9 +386,8 @@ class Scheduler:
         """Raises Forbidden, QuotaExceeded."""
         try:
             tenant.admit(request, now_ns)
-        except StreamBoxError:
-            self._served[request.model].counters.refused += 1
-            raise
+        except StreamBoxError as error:
+            raise _refused(error, self._served[request.model].counters, request) from None
 
     def _check_hope(self, served: ServedModel, request: PendingRequest, now_ns: int) -> None:
         """
@@ -406,14 +404,14 @@ class Scheduler:
         late_ns = forecast.finish_ns(ahead, request.rows, now_ns, rate) - now_ns - timeout_ns
         if late_ns <= 0:
             return
-        served.counters.refused += 1
         if forecast.least_ns(request.rows) > timeout_ns:
-            raise DeadlineExceeded(
+            too_short = DeadlineExceeded(
                 f"the deadline of {timeout_ns / 1e6:g} ms is shorter than the model takes: allow it more"
             )
+            raise _refused(too_short, served.counters, request)
         hopeless = Hopeless(f"the deadline of {timeout_ns / 1e6:g} ms would pass: {ahead} rows are before it")
         hopeless.retry_after_s = max(1, math.ceil(late_ns / 1e9))
-        raise hopeless
+        raise _refused(hopeless, served.counters, request)
 
     def _take_back(self, request: PendingRequest) -> None:
         """A ``Batcher`` refused what admission had let in: it was never accepted."""
@@ -422,7 +420,6 @@ class Scheduler:
         counters.accepted -= 1
         counters.in_flight -= 1
         counters.queued -= 1
-        counters.refused += 1
         if request.tenant is not None:
             request.tenant.take_back(request)
         request.counters = None
@@ -435,6 +432,14 @@ class Scheduler:
 
 _NO_SLOT: Final = SlotView(0, can_stage=False)
 _STAGE_ONLY: Final = SlotView(0, can_stage=True)
+
+
+def _refused(error: StreamBoxError, counters: ModelCounters, request: PendingRequest) -> StreamBoxError:
+    """*error*, to be raised: *request* is counted as refused, by its model and by its tenant."""
+    counters.refused += 1
+    if request.tenant is not None:
+        request.tenant.count_refusal(error)
+    return error
 
 
 def _tell(batch: Batch, failure: RowErrors | BatchError) -> None:

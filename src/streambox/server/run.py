@@ -63,7 +63,7 @@ class Server:
 
     async def __aenter__(self) -> Server:
         serving = self._serving
-        self.edge = Edge(serving.scheduler, Router(serving.models), _limits(self._config))
+        self.edge = Edge(serving.scheduler, Router(serving.models), _limits(self._config), serving.roster)
         listener = self._listener or bind(self._config.host, serving.config.port)
         self.port = listener.getsockname()[1]
         _listen(listener, self._config.host, self.port)

@@ -57,7 +57,7 @@ def test_a_limit_on_what_is_in_flight_or_queued():
     tenant.admit(request(), 0)
     with pytest.raises(QuotaExceeded, match="in flight"):
         tenant.admit(request(), 0)
-    assert (tenant.accepted, tenant.refused) == (2, 2)
+    assert (tenant.accepted, tenant.queued, tenant.in_flight) == (2, 1, 2)
 
 
 def test_over_its_rate_it_is_told_when_to_come_back():
