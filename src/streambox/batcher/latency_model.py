@@ -28,11 +28,23 @@ class LatencyModel:
         scale: The batch size at which b/B is 1; its order of magnitude is all that matters.
     """
 
-    __slots__ = ("_alpha", "_beta", "_p00", "_p01", "_p11", "_scale", "margin", "observed")
+    __slots__ = (
+        "_alpha",
+        "_beta",
+        "_free_alpha",
+        "_free_beta",
+        "_p00",
+        "_p01",
+        "_p11",
+        "_scale",
+        "margin",
+        "observed",
+    )
 
     def __init__(self, scale: int) -> None:
         self._scale = max(1, scale)
-        self._alpha = self._beta = 0.0  # of x, so that α is self._alpha / B
+        self._alpha = self._beta = 0.0  # of x, so that α is self._alpha / B; never below 0
+        self._free_alpha = self._free_beta = 0.0  # the same before that
         self._p00 = self._p11 = _FIRST_SPREAD
         self._p01 = 0.0
         self.margin = 0.0
@@ -81,12 +93,27 @@ class LatencyModel:
         first, second = p00 * size + p01, p01 * size + p11  # P x
         share = _FORGETTING + size * first + second
         gain0, gain1 = first / share, second / share
-        error = service_ns - (self._alpha * size + self._beta)
-        self._alpha = max(0.0, self._alpha + gain0 * error)
-        self._beta = max(0.0, self._beta + gain1 * error)
+        error = service_ns - (self._free_alpha * size + self._free_beta)
+        self._free_alpha += gain0 * error
+        self._free_beta += gain1 * error
         p00, p01, p11 = p00 - gain0 * first, p01 - gain0 * second, p11 - gain1 * second
         # Forgetting makes P grow in every direction in which nothing is learnt: at one batch
         # size without end. It stops where P began.
         if p00 + p11 <= 2 * _FIRST_SPREAD * _FORGETTING:
             p00, p01, p11 = p00 / _FORGETTING, p01 / _FORGETTING, p11 / _FORGETTING
         self._p00, self._p01, self._p11 = p00, p01, p11
+        self._project()
+
+    def _project(self) -> None:
+        """
+        The likeliest line with α, β ≥ 0: the nearest in the measure of P, which says what is known how well.
+
+        The recursion goes on from the line before it was projected. One that went on from it, cut off
+        at 0, would take its own cuts for what batches have shown, and diverge.
+        """
+        alpha, beta = self._free_alpha, self._free_beta
+        if alpha < 0.0:
+            alpha, beta = 0.0, beta - alpha * self._p01 / self._p00
+        elif beta < 0.0:
+            alpha, beta = alpha - beta * self._p01 / self._p11, 0.0
+        self._alpha, self._beta = max(0.0, alpha), max(0.0, beta)
