@@ -41,6 +41,7 @@ the file's; a value is YAML.
 
 SECTIONS = (
     ("batcher", config.BatcherSection),
+    ("batcher.tls", config.TlsSection),
     ("models.NAME", config.ModelSection),
     ("models.NAME.inputs, models.NAME.outputs", config.TensorSection),
     ("tenants", tenancy.TenantSection),
@@ -55,6 +56,7 @@ _NAMES = {
     Size: "size",
     Rate: "rate",
     config.TensorSection: "tensor",
+    config.TlsSection: "section",
     tenancy.KeySection: "key",
     str: "text",
     int: "whole number",

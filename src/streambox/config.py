@@ -68,6 +68,17 @@ class LoadGeneratorSection(Section, frozen=True):
     timeout: Duration | None = None
 
 
+class TlsSection(Section, frozen=True):
+    """
+    HTTPS on the server's port: files in PEM, ``certificate`` with those that it is signed by.
+
+    SIGHUP has them read again; open connections stay. Files that are no use change nothing.
+    """
+
+    certificate: str
+    key: str
+
+
 class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
     """
     The server and the defaults of every model.
@@ -79,6 +90,7 @@ class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
     ``drain_timeout`` bounds a shutdown; ``drain_delay`` keeps the listener open that
     long after readiness has turned false. The ``*_limit`` and ``*_timeout`` keys bound
     what one connection may send, ``max_buffered_bytes`` what all of them hold together.
+    With ``tls`` the port speaks HTTPS, and nothing else.
     """
 
     host: str = "127.0.0.1"
@@ -98,6 +110,7 @@ class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
     body_timeout: Duration = Duration(30 * _S)
     idle_timeout: Duration = Duration(75 * _S)
     max_buffered_bytes: Size = Size(1024 * _MIB)
+    tls: TlsSection | None = None
 
 
 class TensorSection(Section, frozen=True):

@@ -29,6 +29,9 @@ class Roster:
         for section in sections:
             tenant = self._by_name[section.name] = make_tenant(section, now_ns)
             self._by_digest |= {bytes.fromhex(key.sha256): tenant for key in section.keys}
+        total = sum(tenant.weight for tenant in self)
+        for tenant in self:
+            tenant.share = tenant.weight / total
 
     def __len__(self) -> int:
         return len(self._by_name)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from typing import Any, Final, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -131,6 +132,9 @@ def check_keys(node: Any, section: Any, where: str) -> None:
     inner = next((arg for arg in get_args(section) if _contains_struct(arg)), None)
     if inner is None:
         _check_choice(node, section, where)
+        return
+    if get_origin(section) in (Union, UnionType):
+        check_keys(node, inner, where)
         return
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in items:

@@ -8,7 +8,6 @@ No message here repeats one: what stands there by mistake may be the key itself.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import secrets
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHA256: Final = re.compile(r"[0-9A-Fa-f]{64}")
+_WEIGHTS: Final = (0.001, 1000.0)  # beyond them the tags of the others would lose their precision
 _SHOWN_DIGITS: Final = 8
 _KEY_BYTES: Final = 32
 _KEY_MARK: Final = "sbx_"  # by which a scanner of code finds a key that has got lost
@@ -43,7 +43,7 @@ class TenantSection(Section, frozen=True):
     """
     One tenant. It is known by any of its ``keys``; with an empty list, only to library callers.
 
-    ``weight`` is its share of a model that several wait for; tenants of a higher ``priority``
+    ``weight``, 0.001 to 1000, is its share of a model that several wait for; tenants of a higher ``priority``
     go before all others. ``rate`` counts rows, ``burst`` how many of them may come at once:
     unset, those of one second. ``max_in_flight`` and ``max_queued`` count requests,
     ``max_body`` bytes of one body. ``models`` are those that it may ask for; unset: all.
@@ -91,10 +91,10 @@ def masked(sha256: str) -> str:
 # ---- checks --------------------------------------------------------------------------------------
 
 
-def check_name(where: str, name: str) -> None:
+def check_name(where: str, name: str, what: str = "a tenant's name") -> None:
     """Raises ConfigError: names stand in metrics, in logs and on command lines."""
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{where}: {name!r}: a tenant's name is letters, digits, '_', '.' and '-'")
+        raise ConfigError(f"{where}: {name!r}: {what} is letters, digits, '_', '.' and '-'")
 
 
 def check_tenants(tenants: Sequence[TenantSection], models: Collection[str], most_body_bytes: int) -> None:
@@ -138,8 +138,9 @@ def _check_keys(tenants: Sequence[TenantSection]) -> None:
 
 
 def _check_limits(where: str, tenant: TenantSection) -> None:
-    if not 0 < tenant.weight < math.inf:
-        raise ConfigError(f"{where}.weight: must be a number above 0, got {tenant.weight:g}")
+    low, high = _WEIGHTS
+    if not low <= tenant.weight <= high:
+        raise ConfigError(f"{where}.weight: must be a number from {low:g} to {high:g}, got {tenant.weight:g}")
     if tenant.rate is not None and tenant.rate <= 0:
         raise ConfigError(f"{where}.rate: must be above 0: leave it out for no limit")
     if tenant.burst is not None and tenant.rate is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from streambox.errors import UsageError
@@ -90,7 +91,7 @@ def format_rate(per_s: float) -> str:
         count = per_s / _PER_S[unit]
         if count >= 1 and abs(count - round(count)) < 1e-9 * count:
             return f"{round(count)}{unit}"
-    return f"{per_s!r}/s"
+    return f"{Decimal(repr(float(per_s))):f}/s"
 
 
 def _split(text: object, what: str, examples: str, units: Mapping[str, float]) -> tuple[float, float]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from types import SimpleNamespace
 
 import pytest
 
 from edge_models import HOLD
+from streambox.errors import UnknownModel
 from streambox.tenancy import make_key
 from support import (
     OUTPUT,
@@ -239,6 +242,62 @@ def test_what_leaves_before_it_is_answered_is_no_longer_in_flight_for_its_tenant
         server.until(lambda: tenant(server, "few").in_flight == 0)
         gate.go()
         assert holder.reply().status == 200
+
+
+# ---- what is counted -----------------------------------------------------------------------------
+
+
+def samples(server):
+    """Every sample of /metrics, by its name and labels."""
+    page = server.ask(request("GET", "/metrics")).body.decode()
+    lines = [line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines}
+
+
+def test_metrics_tell_of_each_tenant(server):
+    def of_acme(name, labels=""):
+        return samples(server).get(f'streambox_tenant_{name}{{{labels}tenant="acme"}}', 0.0)
+
+    names = ("requests_accepted_total", "requests_completed_total", "rows_total")
+    before = {name: of_acme(name) for name in names}
+    refused = of_acme("requests_refused_total", 'code="bad_request",')
+    rows = infer_body([[1, 2, 3, 4], [5, 6, 7, 8], [0, 0, 0, 0]])
+    for sent in (predict(3, key_of("acme")), post("/v2/models/double/infer", rows, key_of("acme2"))):
+        assert server.ask(sent).status == 200
+    assert server.ask(post("/api/batcher", b"{", key_of("acme"))).status == 400
+    assert {name: of_acme(name) - before[name] for name in names} == {names[0]: 2, names[1]: 2, names[2]: 4}
+    assert of_acme("requests_refused_total", 'code="bad_request",') == refused + 1
+    assert (of_acme("requests_in_flight"), of_acme("queue_depth")) == (0, 0)
+
+
+def test_ten_thousand_invented_names_leave_nothing_behind(server):
+    """Of tenants, by their keys, and of models, on both APIs."""
+
+    def invent(names):
+        for number in names:
+            head = server.edge.read_head(b"/api/batcher", [(b"x-api-key", b"nobody-%d" % number)], None)
+            assert head.error.code == "unauthorized"
+            path = b"/v2/models/invented-%d/infer" % number
+            known = server.edge.read_head(path, [(b"x-api-key", KEYS["acme"].secret.encode())], None)
+            for sought in (known, acme):
+                body = json.dumps({**vector(3), "model": f"invented-{number}"}).encode()
+                with pytest.raises(UnknownModel):
+                    sought.route.decode(body, sought, lambda _: None)
+
+    acme = server.edge.read_head(b"/api/batcher", [(b"x-api-key", KEYS["acme"].secret.encode())], None)
+    for sent in (predict(1, "x-api-key: nobody"), post("/v2/models/invented/infer", b"{}", key_of("acme"))):
+        assert server.ask(sent).status in (401, 404)  # the series that they do make are there
+    invent(range(100))
+    series = set(samples(server))
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    invent(range(10_000))
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 100_000  # ten bytes each
+    assert set(samples(server)) == series
 
 
 # ---- nobody configured ---------------------------------------------------------------------------

@@ -143,6 +143,7 @@ class Scheduler:
         self.batcher = make_batcher(self)  # last: its constructor may use the engine
         # One's own Batcher may have any order: then only what an idle system could not do is hopeless.
         self._rows_before = getattr(self.batcher, "rows_before", self._rows_before)
+        self._waiting_of: Callable[[Tenant, str], int] = getattr(self.batcher, "waiting_of", lambda *_: 0)
 
     # ---- what the outside calls ------------------------------------------------------------------
 
@@ -163,6 +164,8 @@ class Scheduler:
         counters = served.counters
         counters.received += 1
         refusal = served.admission.refusal(request, counters)
+        if self.shared and refusal is None and 2 * counters.queued >= served.admission.max_queue_size:
+            refusal = self._crowding(served, request)
         if refusal is not None:
             raise _refused(refusal, counters, request)
         now_ns = self._now_ns()
@@ -381,6 +384,11 @@ class Scheduler:
             request.finish(_expired(request))
         self._watch_deadlines(served)
         self._check_idle()
+
+    def _crowding(self, served: ServedModel, request: PendingRequest) -> StreamBoxError | None:
+        tenant = request.tenant
+        assert tenant is not None, "with tenants, every request has one"  # noqa: S101
+        return served.admission.crowding(tenant, self._waiting_of(tenant, served.name))
 
     def _check_quota(self, request: PendingRequest, tenant: Tenant, now_ns: int) -> None:
         """Raises Forbidden, QuotaExceeded."""

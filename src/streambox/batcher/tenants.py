@@ -51,6 +51,7 @@ class Tenant:
     One tenant at run time. Limits are None where there is none; ``max_queued`` counts requests.
 
     ``weight`` is its share of a model that several wait for; tenants of a higher ``priority`` go first.
+    ``share`` is its part of the weights of all, and with that of the places in a model's queue.
     ``models`` None: it may ask for any. ``max_body_bytes`` and ``slo_ns``, the deadline of a request that
     brings none, are for those who make its requests to mind.
 
@@ -71,6 +72,7 @@ class Tenant:
         "queued",
         "refused",
         "rows",
+        "share",
         "slo_ns",
         "weight",
     )
@@ -90,6 +92,7 @@ class Tenant:
     ) -> None:
         self.name = name
         self.weight = weight
+        self.share = 1.0
         self.priority = priority
         self.bucket = bucket
         self.max_in_flight = math.inf if max_in_flight is None else max_in_flight

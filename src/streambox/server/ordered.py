@@ -232,7 +232,8 @@ class OrderedConnection(HttpToolsProtocol):
         """
         self._lingering = True
         if not self.transport.is_closing():
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS cannot: its caller hears of it when we close
+                self.transport.write_eof()
             self.flow.resume_reading()
 
     def _close_after_last(self) -> None:

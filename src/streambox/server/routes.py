@@ -90,13 +90,13 @@ class ReferenceRoute:
         call = reference.decode(body)
         vector: list[float] | Array = call.data.vector
         length = len(vector)
-        model = call.model
+        model, tenant = call.model, head.tenant
         rule = self._rules.get(model)
         try:
             if rule is None:
-                raise unknown_model(model, self._served, head.tenant)
-            if head.tenant is not None:
-                head.tenant.check_model(model)
+                raise unknown_model(model, self._served, tenant)
+            if tenant is not None:
+                tenant.check_model(model)
             if length != rule.length:
                 rule.check(call.data.vector)
         except StreamBoxError as error:
@@ -108,7 +108,7 @@ class ReferenceRoute:
         if length != rule.length:
             request.signature = length
         request.timeout_ns = head.timeout_ns
-        request.tenant = head.tenant
+        request.tenant = tenant
         return request
 
     def render(self, request: HotRequest) -> tuple[bytes, bytes]:
@@ -129,15 +129,15 @@ class InferRoute:
         self._served = served
 
     def decode(self, body: bytes | bytearray, head: RequestHead, on_done: OnDone) -> HotRequest:
-        served = self._served
-        if head.tenant is not None:
-            head.tenant.check_model(served.name)
+        served, tenant = self._served, head.tenant
+        if tenant is not None:
+            tenant.check_model(served.name)
         call = oip.decode_infer(bytes(body), served.spec, served.name, head.json_bytes)
         request = HotRequest(served.name, on_done, call.id or "", inputs=call.inputs, rows=call.rows)
         request.call = call
         request.signature = signature(served.spec, call.inputs)
         request.timeout_ns = head.timeout_ns if call.timeout_us is None else call.timeout_us * 1000
-        request.tenant = head.tenant
+        request.tenant = tenant
         return request
 
     def render(self, request: HotRequest) -> tuple[bytes, bytes]:
