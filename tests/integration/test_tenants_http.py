@@ -300,6 +300,22 @@ def test_ten_thousand_invented_names_leave_nothing_behind(server):
     assert set(samples(server)) == series
 
 
+def test_refusals_leave_nothing_for_the_cycle_collector(server):
+    """Under a flood there are thousands a second, and a collection of what they left stops everybody."""
+    with server.connect() as wire:
+        wire.send(predict(1, key_of("slow")))
+        wire.reply()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(50):
+                wire.send(predict(1, key_of("slow")) * 10)
+                assert {reply.status for reply in wire.replies(10)} == {429}
+            assert gc.collect() < 500
+        finally:
+            gc.enable()
+
+
 # ---- nobody configured ---------------------------------------------------------------------------
 
 

@@ -72,7 +72,10 @@ FAULTS = [
     (tenants(acme(keys=f"[{{id: k1, sha256: {'g' * 64}}}]")), "not the 64 hexadecimal digits"),
     (tenants(acme("weight: 0")), "tenants.acme.weight: must be a number from 0.001 to 1000, got 0"),
     (tenants(acme("weight: -1")), "tenants.acme.weight: must be a number from 0.001 to 1000, got -1"),
-    (tenants(acme("weight: 1.0e-300")), "tenants.acme.weight: must be a number from 0.001 to 1000, got 1e-300"),
+    (
+        tenants(acme("weight: 1.0e-300")),
+        "tenants.acme.weight: must be a number from 0.001 to 1000, got 1e-300",
+    ),
     (tenants(acme("weight: .inf")), "tenants.acme.weight: must be a number from 0.001 to 1000, got inf"),
     (tenants(acme("weight: .nan")), "tenants.acme.weight: must be a number from 0.001 to 1000, got nan"),
     (tenants(acme("rate: 500")), "tenants.0.rate: 500 has no unit: write a rate as 500/s, 30/m"),

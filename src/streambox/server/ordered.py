@@ -122,6 +122,9 @@ class OrderedConnection(HttpToolsProtocol):
         except StreamBoxError as error:
             self._in_system -= 1
             request.reply = self._error_reply(request.route, error, request.request_id, request.close)
+            # Its frames refer to it in turn: thousands of refusals a second would wait for a cycle
+            # collection, which then stops everybody for tens of milliseconds.
+            error.__traceback__ = None
 
     def _submit_waiting(self) -> None:
         waiting = self._unsubmitted
