@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 import tracemalloc
 from types import SimpleNamespace
 
@@ -324,3 +326,16 @@ def test_with_no_tenants_a_key_means_nothing(gate):
         assert server.ask(predict(3)).status == 200
         assert server.ask(predict(3, "x-api-key: whatever")).status == 200
         assert_clean(server)
+
+
+def test_the_command_keeps_to_this_machine_unless_told_that_it_need_not(tmp_path):
+    file = tmp_path / "open.yaml"
+    file.write_text("batcher: {host: 0.0.0.0, port: 0}\nmodels: {}\nlog: {format: json}\n")
+    command = [sys.executable, "-m", "streambox", "serve", "--config", str(file)]
+    refused = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "streambox tenant key NAME" in refused.stderr
+    with subprocess.Popen([*command, "--insecure"], stderr=subprocess.PIPE, text=True) as server:
+        assert any('"listening"' in line for line in server.stderr)
+        server.terminate()
+        assert server.wait(60) == 0
