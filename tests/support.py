@@ -151,7 +151,7 @@ class Process:
         """Until it ends; *port* is told when it listens."""
         for line in self.child.stderr:
             self.log.append(line)
-            if found := re.search(r'"url": ?"http://[^"]*:(\d+)"', line):
+            if found := re.search(r'"url": ?"https?://[^"]*:(\d+)"', line):
                 port.set_result(int(found[1]))
         if not port.done():
             port.set_exception(AssertionError("".join(self.log)))

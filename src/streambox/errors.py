@@ -16,10 +16,12 @@ class StreamBoxError(Exception):
     Base of every error we raise on purpose. ``str(error)`` is fit to show to a user.
 
     ``request_id`` is the caller's name for the request it is about, where that is known.
+    ``challenge`` is how a caller is to say who it is, as ``WWW-Authenticate`` has it.
     """
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
+    challenge: ClassVar[str | None] = None
     retry_after_s: int | None = None
     request_id: str | None = None
 
@@ -122,6 +124,7 @@ class Unauthorized(StreamBoxError):
 
     code = "unauthorized"
     status = 401
+    challenge = 'Bearer realm="streambox"'
 
 
 class Hopeless(Refused):

@@ -32,6 +32,7 @@ from streambox.executor.options import WorkerOptions
 from streambox.executor.process import WorkerExecutor
 from streambox.inputs import check_inputs
 from streambox.models import BUILTIN
+from streambox.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,6 +72,7 @@ class Serving:
     configured ``Batcher`` class cannot be made.
     """
 
+    roster: Roster
     scheduler: Scheduler
     clock: LoopClock
 
@@ -84,7 +86,9 @@ class Serving:
         loop = asyncio.get_running_loop()
         self.clock = LoopClock(loop)
         try:
-            self.scheduler = Scheduler(self.clock, batcher_factory(self.config))
+            self.roster = Roster(self.config.tenants, self.clock.now_ns())
+            shared = len(self.roster) > 1
+            self.scheduler = Scheduler(self.clock, batcher_factory(self.config), shared=shared)
             self.scheduler.on_unloaded = self._load_later
             await self._add_models()
         except BaseException:
@@ -100,15 +104,27 @@ class Serving:
     # ---- use -------------------------------------------------------------------------------------
 
     async def infer(
-        self, model: str, inputs: Mapping[str, Array], *, timeout_ns: int | None = None
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        timeout_ns: int | None = None,
+        tenant: str | None = None,
     ) -> dict[str, Array]:
         """
         Run *inputs*, arrays of shape (rows, ...) by input name, batched with whatever else waits.
 
+        *tenant* names whose request it is, where tenants are configured; a caller in the same
+        process needs no key.
+
         Returns each output as (rows, ...). Cancelling the caller takes the request out
         of its queue. Raises the request's StreamBoxError.
         """
+        whose = self.roster.named(tenant)
         request, answer = self._request(model, inputs)
+        request.tenant = whose
+        if timeout_ns is None and whose is not None:
+            timeout_ns = whose.slo_ns
         request.timeout_ns = timeout_ns
         self.scheduler.submit(request)
         try:

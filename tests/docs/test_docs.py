@@ -75,7 +75,7 @@ def test_the_configurations_in_the_documents_are_valid():
     ]
     assert shown
     for block in shown:
-        if re.search("^(gin|batcher|models|load_generator|log):", block, re.MULTILINE):
+        if re.search("^(gin|batcher|models|tenants|load_generator|log):", block, re.MULTILINE):
             parse_config(block)
 
 

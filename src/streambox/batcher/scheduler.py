@@ -147,6 +147,7 @@ class Scheduler:
         self.batcher = make_batcher(self)  # last: its constructor may use the engine
         # One's own Batcher may have any order: then only what an idle system could not do is hopeless.
         self._rows_before = getattr(self.batcher, "rows_before", self._rows_before)
+        self._waiting_of: Callable[[Tenant, str], int] = getattr(self.batcher, "waiting_of", lambda *_: 0)
 
     # ---- what the outside calls ------------------------------------------------------------------
 
@@ -167,9 +168,10 @@ class Scheduler:
         counters = served.counters
         counters.received += 1
         refusal = served.admission.refusal(request, counters)
+        if self.shared and refusal is None and 2 * counters.queued >= served.admission.max_queue_size:
+            refusal = self._crowding(served, request)
         if refusal is not None:
-            counters.refused += 1
-            raise refusal
+            raise _refused(refusal, counters, request)
         now_ns = self._now_ns()
         if counters.queued > served.forecast.patience or request.timeout_ns is not None:
             self._check_hope(served, request, now_ns)
@@ -178,9 +180,9 @@ class Scheduler:
         request.accept(counters, now_ns, served.timeout_ns)
         try:
             self.batcher.add_one(request)
-        except Refused:
+        except Refused as error:
             self._take_back(request)
-            raise
+            raise _refused(error, counters, request) from None
         except (
             Exception
         ):  # a user's Batcher: its fault must not take the connection down, nor lose the request
@@ -390,13 +392,17 @@ class Scheduler:
         self._watch_deadlines(served)
         self._check_idle()
 
+    def _crowding(self, served: ServedModel, request: PendingRequest) -> StreamBoxError | None:
+        tenant = request.tenant
+        assert tenant is not None, "with tenants, every request has one"  # noqa: S101
+        return served.admission.crowding(tenant, self._waiting_of(tenant, served.name))
+
     def _check_quota(self, request: PendingRequest, tenant: Tenant, now_ns: int) -> None:
         """Raises Forbidden, QuotaExceeded."""
         try:
             tenant.admit(request, now_ns)
-        except StreamBoxError:
-            self._served[request.model].counters.refused += 1
-            raise
+        except StreamBoxError as error:
+            raise _refused(error, self._served[request.model].counters, request) from None
 
     def _check_hope(self, served: ServedModel, request: PendingRequest, now_ns: int) -> None:
         """
@@ -413,16 +419,16 @@ class Scheduler:
         late_ns = forecast.finish_ns(ahead, request.rows, now_ns, rate) - now_ns - timeout_ns
         if late_ns <= 0:
             return
-        served.counters.refused += 1
         too_short = forecast.least_ns(request.rows) > timeout_ns
         self._doubt(served)
         if too_short:
-            raise DeadlineExceeded(
+            exceeded = DeadlineExceeded(
                 f"the deadline of {timeout_ns / 1e6:g} ms is shorter than the model takes: allow it more"
             )
+            raise _refused(exceeded, served.counters, request)
         hopeless = Hopeless(f"the deadline of {timeout_ns / 1e6:g} ms would pass: {ahead} rows are before it")
         hopeless.retry_after_s = max(1, math.ceil(late_ns / 1e9))
-        raise hopeless
+        raise _refused(hopeless, served.counters, request)
 
     def _doubt(self, served: ServedModel) -> None:
         """Something was turned away for what *served* is thought to take."""
@@ -440,7 +446,6 @@ class Scheduler:
         counters.accepted -= 1
         counters.in_flight -= 1
         counters.queued -= 1
-        counters.refused += 1
         if request.tenant is not None:
             request.tenant.take_back(request)
         request.counters = None
@@ -453,6 +458,14 @@ class Scheduler:
 
 _NO_SLOT: Final = SlotView(0, can_stage=False)
 _STAGE_ONLY: Final = SlotView(0, can_stage=True)
+
+
+def _refused(error: StreamBoxError, counters: ModelCounters, request: PendingRequest) -> StreamBoxError:
+    """*error*, to be raised: *request* is counted as refused, by its model and by its tenant."""
+    counters.refused += 1
+    if request.tenant is not None:
+        request.tenant.count_refusal(error)
+    return error
 
 
 def _tell(batch: Batch, failure: RowErrors | BatchError) -> None:

@@ -57,6 +57,18 @@ def test_one_batch_size_for_ever_neither_drifts_nor_overflows():
     assert 0 < model.expected_ns(1) <= model.expected_ns(32)
 
 
+def test_full_batches_with_a_few_smaller_ones_between_do_not_drive_it_apart():
+    """Their noise is all that there is to tell the slope by; the estimate once grew without an end."""
+    random = np.random.default_rng(7)
+    model, beyond = LatencyModel(4), 0
+    for rows in random.choice([4, 3, 2, 1], 20_000, p=[0.955, 0.03, 0.01, 0.005]):
+        stalled = 50 * MS if random.random() < 0.002 else 0
+        model.observe(int(rows), int(2 * MS * random.lognormal(0, 0.05)) + stalled)
+        beyond += model.bound_ns(4) > 6 * MS
+    assert beyond < 0.05 * 20_000  # after a stall it is wider for a while
+    assert model.bound_ns(4) < 4 * MS
+
+
 @pytest.mark.parametrize("slope", [-0.05, 0.0, 0.4])
 def test_estimates_never_fall_with_the_size_nor_below_nothing(slope):
     model = learnt(np.random.default_rng(4).integers(1, 33, 500), lambda rows: (4 + slope * rows) * MS)
