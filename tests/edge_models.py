@@ -14,7 +14,7 @@ import numpy as np
 
 import streambox
 
-HOLD, RAISE, EXIT, REFUSE, NAN, OVERFLOW = 1001, 1002, 1003, 1004, 1005, 1006
+HOLD, RAISE, EXIT, REFUSE, NAN, OVERFLOW, SHORT = range(1001, 1008)
 
 
 def obey(x):
@@ -31,7 +31,14 @@ def obey(x):
     output = 2 * x
     output[firsts == NAN, 1] = np.nan
     output[firsts == OVERFLOW] = np.inf
-    return output
+    return output[1:] if SHORT in firsts else output
+
+
+def fragile(x):
+    """Ends its worker for as long as the file ``broken`` is there."""
+    if Path(os.environ["EDGE"], "broken").exists():
+        os._exit(9)
+    return 2 * x
 
 
 def identity(inputs):
