@@ -8,6 +8,7 @@ The model behind the HTTP tests: it doubles, or does to a row what the row's fir
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,12 @@ def obey(x):
     output[firsts == NAN, 1] = np.nan
     output[firsts == OVERFLOW] = np.inf
     return output[1:] if SHORT in firsts else output
+
+
+def unhurried(x):
+    """Takes its 10 ms."""
+    time.sleep(0.01)
+    return obey(x)
 
 
 def fragile(x):
