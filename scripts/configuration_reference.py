@@ -102,6 +102,8 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
         return f"`{format_duration(default)}`"
     if isinstance(default, Size):
         return f"`{format_size(default)}`"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return f"`{default}`"
 
 

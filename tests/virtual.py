@@ -141,6 +141,9 @@ class Bench:
         timeout_ms: float = 60_000,
         ready: bool = True,
         policy: str = "window",
+        idempotent: bool = True,
+        quarantine_ns: int = 60_000 * MS,
+        breaker_ns: int = 5_000 * MS,
         **executor: Any,
     ) -> VirtualExecutor:
         made = self.executors[name] = VirtualExecutor(self.clock, **executor)
@@ -152,6 +155,9 @@ class Bench:
             max_queue_size=max_queue_size,
             timeout_ns=round(timeout_ms * MS),
             ready=ready,
+            idempotent=idempotent,
+            quarantine_ns=quarantine_ns,
+            breaker_ns=breaker_ns,
         )
         self.scheduler.add_model(served)
         return made

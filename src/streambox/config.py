@@ -130,6 +130,10 @@ class ModelSection(Section, frozen=True):
     processes, ``threads`` the inference threads of each. ``preprocess: tile`` repeats
     a short reference vector until it fills the model's input. ``slo`` is the deadline
     of a request that brings none: one that cannot be met is refused at once.
+
+    ``idempotent: false``: no row is ever run twice; what failed together ends together.
+    ``finite_outputs: true``: an answer with a NaN or an infinity in it is not passed on. An
+    input that has failed by itself twice is refused for as long as ``quarantine`` says; ``0s``: never.
     """
 
     executor: Literal["onnx", "python"] = "onnx"
@@ -147,6 +151,9 @@ class ModelSection(Section, frozen=True):
     request_timeout: Duration | None = None
     instances: int = 1
     threads: int = 1
+    idempotent: bool = True
+    finite_outputs: bool = False
+    quarantine: Duration = Duration(60 * _S)
 
 
 class LogSection(Section, frozen=True):

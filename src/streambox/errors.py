@@ -145,6 +145,25 @@ class Draining(Refused):
     code = "draining"
 
 
+class CircuitOpen(Refused):
+    """The model's workers have failed several times in a row: it is left alone for a while."""
+
+    code = "circuit_open"
+
+
+class RetryBudgetSpent(Refused):
+    """The request would have to run again for no fault of its own, and enough of that was done."""
+
+    code = "retry_budget_spent"
+
+
+class Quarantined(StreamBoxError):
+    """An input that has failed by itself more than once lately; it is not run."""
+
+    code = "quarantined"
+    status = 422
+
+
 class ModelUnavailable(Refused):
     """The model is known but cannot be loaded, now."""
 
@@ -161,8 +180,14 @@ class RowFailed(StreamBoxError):
     status = 422
 
 
+class BatchFailed(StreamBoxError):
+    """A batch of several failed whose requests may not be run again, to find out whose fault it was."""
+
+    code = "batch_failed"
+
+
 class WorkerDied(StreamBoxError):
-    """A worker process died on this row, alone in its batch."""
+    """A worker process died on this row, alone in its batch; or with others, none of which may run again."""
 
     code = "worker_died"
     status = 500

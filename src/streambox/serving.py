@@ -223,6 +223,8 @@ class Serving:
             max_queue_size=section.max_queue_size or defaults.max_queue_size,
             timeout_ns=min(section.slo or timeout_ns, timeout_ns),
             ready=ready,
+            idempotent=section.idempotent,
+            quarantine_ns=section.quarantine,
         )
         self.models[name] = served
         self.scheduler.add_model(served)
@@ -304,6 +306,7 @@ def worker_options(name: str, section: ModelSection, folder: Path, execution_lim
         inputs=tuple(TensorSpec(t.name, t.datatype, t.shape) for t in section.inputs),
         outputs=tuple(TensorSpec(t.name, t.datatype, t.shape) for t in section.outputs),
         preprocess=preprocess,
+        finite_outputs=section.finite_outputs,
         threads=section.threads,
         instances=section.instances,
         execution_limit_ns=int(execution_limit_ns),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
 from streambox.batcher import StreamBoxBatcher
 from streambox.errors import StreamBoxError, UsageError
 from streambox.simulate.decisions import Record, RecordingScheduler, decide_again
-from virtual import BROKEN, DIED, MS, Bench
+from virtual import BROKEN, DIED, HOPELESS, MS, Bench
 
 
 class RecordedBench(Bench):
@@ -26,10 +27,12 @@ class RecordedBench(Bench):
 def storm(seed: int, policy: str) -> list[bytes]:
     """A few hundred events of every kind; the record of them."""
     draw = random.Random(seed)
-    failing = {"rate": draw.choice([0, 0, 0.2])}
+    failing = {"rate": draw.choice([0, 0, 0.2, 0.9])}
 
     def outcome(batch):
-        return draw.choice([BROKEN, DIED]) if draw.random() < failing["rate"] else None
+        if any(request.inputs["x"][0, 0] < 0 for request in batch.requests):
+            return BROKEN
+        return draw.choice([BROKEN, DIED, DIED, HOPELESS]) if draw.random() < failing["rate"] else None
 
     bench = RecordedBench(
         policy=policy,
@@ -40,17 +43,22 @@ def storm(seed: int, policy: str) -> list[bytes]:
         slots=draw.randint(1, 3),
         service_ns=lambda batch: round(draw.uniform(0.5, 4 + batch.size) * MS),
         outcome=outcome,
+        idempotent=draw.random() < 0.8,
+        breaker_ns=20 * MS,
     )
     for _ in range(300):
         kind = draw.random()
         if kind < 0.6:
+            request = bench.request(
+                draw.choice([1, 1, 1, 3]),
+                width=draw.choice([2, 2, 3]),
+                timeout_ms=draw.choice([None, None, 5, 60]),
+                value=draw.choice([None] * 20 + [float("nan")]),
+            )
+            if draw.random() < 0.05:  # poison, and the same again and again
+                request.inputs = {"x": np.full((request.rows, request.signature), -1.0)}
             try:
-                bench.submit(
-                    draw.choice([1, 1, 1, 3]),
-                    width=draw.choice([2, 2, 3]),
-                    timeout_ms=draw.choice([None, None, 5, 60]),
-                    value=draw.choice([None] * 20 + [float("nan")]),
-                )
+                bench.scheduler.submit(request)
             except StreamBoxError:
                 continue
         elif kind < 0.7:
@@ -79,6 +87,13 @@ def test_what_was_told_again_is_decided_again_byte_for_byte(policy, seed):
     assert sum(line.startswith(b'["batch"') for line in recorded) > 10
 
 
+def test_breakers_and_quarantines_are_among_what_is_decided_again():
+    lines = [line for seed in range(20) for line in storm(seed, "window")]
+    for refused in (b'"circuit_open"]', b'"quarantined"]'):
+        assert sum(line.strip().endswith(refused) for line in lines) > 10
+    assert any(line.startswith(b'["digest"') for line in lines)
+
+
 def test_another_policy_decides_otherwise_and_that_is_seen():
     recorded = storm(3, "window")
     changed = [line.replace(b'"window"', b'"eager"') for line in recorded]
@@ -89,7 +104,7 @@ def test_another_policy_decides_otherwise_and_that_is_seen():
 
 @pytest.mark.parametrize(
     ("lines", "reason"),
-    [([], "no record"), ([b'["version",99]'], "another version"), ([b'["version",1]', b'["no'], "line 2")],
+    [([], "no record"), ([b'["version",99]'], "another version"), ([b'["version",2]', b'["no'], "line 2")],
 )
 def test_what_is_no_record_is_refused(lines, reason):
     with pytest.raises(UsageError, match=reason):

@@ -13,6 +13,7 @@ from streambox.errors import BadRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from streambox.batcher.guard import Isolation
     from streambox.batcher.request import PendingRequest
     from streambox.executor.base import ModelSpec, TensorSpec
 
@@ -40,13 +41,15 @@ class Batch:
     rows; ``outputs`` likewise once the batch has completed. ``enqueued_ns`` says when
     each of the requests arrived; ``wait_ns`` is the longest wait, its oldest request's.
     ``reply`` belongs to whoever renders
-    the answers and is shared by all of the batch's requests.
+    the answers and is shared by all of the batch's requests. ``isolation``: what it is a
+    part of, where it runs again.
     """
 
     __slots__ = (
         "dispatched_ns",
         "enqueued_ns",
         "id",
+        "isolation",
         "model",
         "outputs",
         "reason",
@@ -77,6 +80,7 @@ class Batch:
         self.outputs: dict[str, Array] = {}
         self.service_ns = 0
         self.reply: Any = None
+        self.isolation: Isolation | None = None
         row = 0
         for request in requests:
             request.batch = self

@@ -16,11 +16,14 @@ import structlog
 from streambox.batcher.admission import Admission
 from streambox.batcher.arrival_rate import ArrivalRate
 from streambox.batcher.batch import Batch, FlushReason, stack_finite
+from streambox.batcher.breaker import HOLD_NS
 from streambox.batcher.counters import ModelCounters
 from streambox.batcher.expiry import Expiry
 from streambox.batcher.forecast import Forecast
+from streambox.batcher.guard import Guard, Part
 from streambox.batcher.latency_model import LatencyModel
 from streambox.batcher.policy import SlotView
+from streambox.batcher.quarantine import digest
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
 from streambox.errors import DeadlineExceeded, Hopeless, ModelUnavailable, Refused, StreamBoxError
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     Unfit = tuple[PendingRequest, StreamBoxError]
     Stack = Callable[[list[PendingRequest], ModelSpec], tuple[dict[str, Any], Mapping[int, StreamBoxError]]]
+    Digest = Callable[[PendingRequest, ModelSpec], bytes]
 
 log = structlog.get_logger(__name__)
 
@@ -57,10 +61,12 @@ class ServedModel:
     __slots__ = (
         "admission",
         "counters",
+        "digest",
         "executor",
         "expiry",
         "expiry_timer",
         "forecast",
+        "guard",
         "latency",
         "name",
         "rate",
@@ -85,10 +91,22 @@ class ServedModel:
         max_queue_size: int = 10_000,
         timeout_ns: int = 60_000_000_000,
         ready: bool = True,
+        idempotent: bool = True,
+        quarantine_ns: int = 60_000_000_000,
+        breaker_ns: int = HOLD_NS,
         stack: Stack = stack_finite,
+        digest: Digest = digest,
     ) -> None:
         self.name = name
         self.stack = stack
+        self.digest = digest
+        self.guard = Guard(
+            name,
+            lambda request: self.digest(request, self.spec),
+            idempotent=idempotent,
+            quarantine_ns=quarantine_ns,
+            breaker_ns=breaker_ns,
+        )
         self.latency = LatencyModel(settings.max_batch_size)
         self.rate: ArrivalRate | None = None
         self.forecast = Forecast(self.latency, executor.slots, settings.max_batch_size, timeout_ns)
@@ -101,7 +119,7 @@ class ServedModel:
         self.counters = ModelCounters()
         self.expiry = Expiry()
         self.expiry_timer: Timer | None = None
-        self.retries: deque[list[PendingRequest]] = deque()
+        self.retries: deque[Part] = deque()
         self.running = 0
         self.tested_ns = 0  # when the last batch began of those that have ended
         self.service_ns: float = STAGE_BELOW_NS  # unknown: stage nothing until a batch has shown its time
@@ -161,8 +179,9 @@ class Scheduler:
         From here on it ends exactly once, through ``finish`` or ``cancel``.
 
         Raises:
-            Refused: our capacity (queue full, draining, model unavailable).
+            Refused: our capacity (queue full, draining, model unavailable, its workers failing).
             BadRequest: more rows than the model's maximum batch size.
+            Quarantined: its input has failed by itself more than once lately.
         """
         served = self._served[request.model]
         counters = served.counters
@@ -173,11 +192,16 @@ class Scheduler:
         if refusal is not None:
             raise _refused(refusal, counters, request)
         now_ns = self._now_ns()
+        guard = served.guard
+        if guard.alert:
+            self._check_guard(served, request, now_ns)
         if counters.queued > served.forecast.patience or request.timeout_ns is not None:
             self._check_hope(served, request, now_ns)
         if request.tenant is not None:
             self._check_quota(request, request.tenant, now_ns)
         request.accept(counters, now_ns, served.timeout_ns)
+        if guard.alert:
+            guard.let_in(request)
         try:
             self.batcher.add_one(request)
         except Refused as error:
@@ -348,22 +372,40 @@ class Scheduler:
             served.counters.service_ns.observe(result.service_ns)
             served.service_ns += 0.2 * (result.service_ns - served.service_ns)
             served.latency.observe(batch.size, result.service_ns)
+            if batch.isolation is not None or served.guard.breaker.failures:
+                served.guard.came_back(batch)
             self._refill(served)  # first: the worker would idle while all the answers are rendered
             settle(batch, result)
         else:
-            served.retries.extend(settle(batch, result))
+            self._judge(served, batch, result)
             self._refill(served)
             _tell(batch, result)
         batch.release()
         served.expiry.prune(served.counters.in_flight)
         self._check_idle()
 
+    def _judge(self, served: ServedModel, batch: Batch, failure: RowErrors | BatchError) -> None:
+        """What becomes of a failed batch; and, where that opens the breaker, of those who wait."""
+        guard, now_ns = served.guard, self._now_ns()
+        opened = guard.breaker.opened
+        served.retries.extend(guard.judge(batch, failure, served.counters.accepted, now_ns))
+        if guard.breaker.opened == opened:
+            return
+        log.error("circuit opened", model=served.name, failures=guard.breaker.failures)
+        parts, served.retries = served.retries, deque()
+        waiting = [request for request in served.expiry.unfinished() if request.state is QUEUED]
+        for part in parts:
+            guard.turn_out(part.requests, now_ns)
+        guard.turn_out(waiting, now_ns)
+
     def _refill(self, served: ServedModel) -> None:
         """A slot may be free: retries first, then whatever the Batcher has."""
         while served.retries and served.running < served.executor.slots:
-            requests = [request for request in served.retries.popleft() if not request.done]
+            part = served.retries.popleft()
+            requests = [request for request in part.requests if not request.done]
             batch, unfit = self._form(served, requests, FlushReason.RETRY)
             if batch is not None:
+                batch.isolation = part.isolation
                 self._start(served, batch)
             self._turn_away(unfit)
         if not served.retries:
@@ -396,6 +438,12 @@ class Scheduler:
         tenant = request.tenant
         assert tenant is not None, "with tenants, every request has one"  # noqa: S101
         return served.admission.crowding(tenant, self._waiting_of(tenant, served.name))
+
+    def _check_guard(self, served: ServedModel, request: PendingRequest, now_ns: int) -> None:
+        """Raises Quarantined, CircuitOpen."""
+        refusal = served.guard.refusal(request, now_ns)
+        if refusal is not None:
+            raise _refused(refusal, served.counters, request)
 
     def _check_quota(self, request: PendingRequest, tenant: Tenant, now_ns: int) -> None:
         """Raises Forbidden, QuotaExceeded."""

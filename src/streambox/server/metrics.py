@@ -8,6 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from streambox.server.fault_metrics import fault_metrics
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -37,6 +39,7 @@ class StreamBoxCollector(Collector):
         yield from self._batches(models)
         yield from self._workers(models)
         yield from self._tenants(self._serving.roster)
+        yield from fault_metrics(models)
         yield from self._http()
 
     @staticmethod

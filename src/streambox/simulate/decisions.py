@@ -8,7 +8,7 @@ byte for byte.
 
 A line is a JSON array, its first entry one of:
 
-    in   now, timer, submit, cancel, stacked, ended, set, ready, failed, drain
+    in   now, timer, submit, cancel, stacked, digest, ended, set, ready, failed, drain
     out  batch, refused, done
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from streambox.clock import Clock
     from streambox.executor.base import ModelSpec, OnEnd, Outcome
 
-VERSION: Final = 1
+VERSION: Final = 2
 OUT: Final = frozenset(("batch", "refused", "done"))
 
 _encode = msgspec.json.Encoder().encode
@@ -99,14 +99,19 @@ class RecordingScheduler(Scheduler):
 
     def add_model(self, served: ServedModel) -> None:
         self._record.line("model", *_described(served))
-        stacks = served.stack
+        stacks, digests = served.stack, served.digest
 
         def stack(requests: list[PendingRequest], spec: ModelSpec) -> Any:
             tensors, bad = stacks(requests, spec)
             self._record.line("stacked", sorted(bad))
             return tensors, bad
 
-        served.stack = stack
+        def digest(request: PendingRequest, spec: ModelSpec) -> bytes:
+            found = digests(request, spec)
+            self._record.line("digest", found.hex())
+            return found
+
+        served.stack, served.digest = stack, digest
         super().add_model(served)
 
     def submit(self, request: PendingRequest) -> None:
@@ -182,6 +187,9 @@ def _described(served: ServedModel) -> tuple[Any, ...]:
         admission.max_queue_size,
         served.timeout_ns,
         served.ready,
+        served.guard.idempotent,
+        served.guard.quarantine.hold_ns,
+        served.guard.breaker.hold_ns,
     )
 
 
@@ -255,7 +263,16 @@ class _Core:
     # ---- what comes in -----------------------------------------------------------------------------
 
     def _on_model(
-        self, name: str, settings: list[Any], slots: int, max_queue_size: int, timeout_ns: int, ready: bool
+        self,
+        name: str,
+        settings: list[Any],
+        slots: int,
+        max_queue_size: int,
+        timeout_ns: int,
+        ready: bool,
+        idempotent: bool,
+        quarantine_ns: int,
+        breaker_ns: int,
     ) -> None:
         executor = _Recorded(self, slots)
         self._scheduler.add_model(
@@ -267,7 +284,11 @@ class _Core:
                 max_queue_size=max_queue_size,
                 timeout_ns=timeout_ns,
                 ready=ready,
+                idempotent=idempotent,
+                quarantine_ns=quarantine_ns,
+                breaker_ns=breaker_ns,
                 stack=self._stack,
+                digest=self._digest,
             )
         )
 
@@ -325,6 +346,9 @@ class _Core:
     def _stack(self, requests: list[PendingRequest], _: ModelSpec) -> Any:
         bad = self._next("stacked")[1]
         return {}, {index: StreamBoxError("unfit") for index in bad}
+
+    def _digest(self, *_: object) -> bytes:
+        return bytes.fromhex(self._next("digest")[1])
 
     def begin(self, batch: Batch, on_end: OnEnd) -> None:
         self._begun[batch.id] = (batch, on_end)
