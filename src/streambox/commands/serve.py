@@ -25,7 +25,19 @@ from streambox.server.run import serve as run_server
 @click.option(
     "--set", "settings", multiple=True, help="batcher.time_window=5ms: in place of the file's. Repeatable."
 )
-def serve(config_path: Path | None, port: int | None, host: str | None, settings: tuple[str, ...]) -> None:
+@click.option(
+    "--record-decisions",
+    "record_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep what the core is told and decides, for `streambox simulate replay`.",
+)
+def serve(
+    config_path: Path | None,
+    port: int | None,
+    host: str | None,
+    settings: tuple[str, ...],
+    record_file: Path | None,
+) -> None:
     """
     Take requests over HTTP, batch them per model, answer each caller.
 
@@ -41,7 +53,7 @@ def serve(config_path: Path | None, port: int | None, host: str | None, settings
     configure_logs(config.log)
     _calm_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run_server(config)))
+        sys.exit(runner.run(run_server(config, record_file)))
 
 
 def _calm_collector() -> None:
