@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 186, 118  # of a panel's inside, in px
 _GAP_X, _GAP_Y = 18, 34
-_LEFT, _TOP, _RIGHT, _BOTTOM = 96, 66, 14, 46
+_LEFT, _TOP, _RIGHT, _BOTTOM = 62, 66, 14, 46
 
 # The colours of src/streambox/page.css, which can be told apart by everybody.
 _STYLE: Final = """\

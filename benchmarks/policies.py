@@ -45,7 +45,7 @@ from policy_pictures import draw_goodputs, draw_ratios
 from rich.console import Console
 from rich.table import Table
 
-SLOS_MS = (15.0, 25.0, 50.0, 100.0)
+SLOS_MS = (15.0, 25.0, 50.0)
 LOADS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 SMALL_LOADS = (0.5, 0.9, 1.2, 2.0)
 SMALL_SLOS_MS = (9.0, 12.0, 15.0)
@@ -79,7 +79,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--slos", nargs="+", type=float, default=SLOS_MS, metavar="MS")
     parser.add_argument("--loads", nargs="+", type=float, default=LOADS, help="1 is the capacity")
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--cases", type=int, default=60, help="small cases of each kind")
+    parser.add_argument("--cases", type=int, default=40, help="small cases of each kind")
     parser.add_argument("--no-bound", action="store_true", help="without the small cases")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write the figures there")

@@ -139,6 +139,10 @@ def is_window(name: str) -> bool:
     return is_rival(name) and name.startswith("window")
 
 
+def is_smaller(name: str) -> bool:
+    return name.endswith("rows")
+
+
 def is_any_other(name: str) -> bool:
     return name != SLO.name
 

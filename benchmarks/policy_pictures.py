@@ -7,7 +7,7 @@ import statistics
 from typing import TYPE_CHECKING, Final
 
 from panels import Axis, Band, Line, Panel, svg
-from policy_cells import SLO, Cell, Goodputs, best, is_any_other, is_rival, is_window, ratio_to
+from policy_cells import SLO, Cell, Goodputs, best, is_any_other, is_rival, is_smaller, ratio_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ _LOAD: Final = Axis(
     "load while there is any, in % of the capacity of full batches",
     0,
     1.25,
-    [(load / 100, str(load)) for load in (0, 25, 50, 75, 100, 125)],
+    [(load / 100, str(load)) for load in (0, 25, 50, 75, 100)],
 )
 _SHARE: Final = Axis(
     "answered within the SLO, in % of all requests", 0, 1, [(k / 4, str(25 * k)) for k in range(5)]
@@ -35,19 +35,18 @@ _RATIO: Final = Axis(
 def draw_goodputs(found: Found) -> str:
     def shapes(cells: dict[float, Goodputs]) -> list[Line | Band]:
         return [
-            Band("fixed windows, 1 to 50 ms, the worst to the best", 2, _windows(cells)),
-            Line("eager", 1, [(load, statistics.mean(of["eager"])) for load, of in cells.items()]),
-            Line("slo", 0, [(load, statistics.mean(of[SLO.name])) for load, of in cells.items()]),
+            Line("the best other, at most 16 rows", 1, _best(cells, is_smaller)),
+            Line("the best other, at most 32 rows as slo", 2, _best(cells, is_rival)),
+            Line("slo", 0, _best(cells, lambda name: name == SLO.name)),
         ]
 
     return _grid("What each policy answers in time", found, shapes, _SHARE)
 
 
 def draw_ratios(found: Found) -> str:
-    kinds: list[tuple[str, int, Callable[[str], bool]]] = [
-        ("over the best fixed window", 2, is_window),
-        ("over the best other policy", 1, is_rival),
-        ("over the best other with 16 or 32 rows", 0, is_any_other),
+    kinds = [
+        ("over the best other", 2, is_rival),
+        ("over the best other, its rows chosen, too", 1, is_any_other),
     ]
 
     def shapes(cells: dict[float, Goodputs]) -> list[Line | Band]:
@@ -67,12 +66,8 @@ def draw_ratios(found: Found) -> str:
     return _grid("slo beside the best of the others", found, shapes, _RATIO, (0.0, math.log(1.3)))
 
 
-def _windows(cells: dict[float, Goodputs]) -> list[tuple[float, float, float]]:
-    points = []
-    for load, of in cells.items():
-        means = [statistics.mean(shares) for name, shares in of.items() if is_window(name)]
-        points.append((load, min(means), max(means)))
-    return points
+def _best(cells: dict[float, Goodputs], among: Callable[[str], bool]) -> list[tuple[float, float]]:
+    return [(load, statistics.mean(of[best(of, among)])) for load, of in cells.items()]
 
 
 def _grid(
