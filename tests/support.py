@@ -172,12 +172,17 @@ class Process:
 
 
 @contextlib.contextmanager
-def serving_process(config: str, folder: Path, *, port: int = 0, listening: bool = True) -> Iterator[Process]:
+def serving_process(
+    config: str, folder: Path, *options: object, port: int = 0, listening: bool = True
+) -> Iterator[Process]:
     """A server, once it listens; *listening* False: as soon as it has been started."""
     file = folder / "serve.yaml"
     file.write_text(config)
     child = subprocess.Popen(
-        [sys.executable, "-m", "streambox", "serve", "--config", str(file), "--port", str(port)],
+        [
+            *(sys.executable, "-m", "streambox", "serve", "--config", str(file), "--port", str(port)),
+            *map(str, options),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])},

@@ -25,7 +25,7 @@ from streambox.batcher.scheduler import Scheduler, ServedModel
 from streambox.batcher.streambox import StreamBoxBatcher
 from streambox.clock import LoopClock
 from streambox.config import BatcherSection, Config, ModelSection
-from streambox.errors import ConfigError, Draining, UnknownModel
+from streambox.errors import ConfigError, UnknownModel
 from streambox.executor.base import LoadFailed, ModelSpec, TensorSpec
 from streambox.executor.model import located
 from streambox.executor.options import WorkerOptions
@@ -68,6 +68,8 @@ class Serving:
     """
     Models in worker processes, and the scheduler that batches for them.
 
+    *make_scheduler*: what makes it in place of ``Scheduler`` itself; one that keeps a record, say.
+
     Raises, on entering: LoadFailed when a model cannot be loaded, ConfigError when the
     configured ``Batcher`` class cannot be made.
     """
@@ -76,8 +78,9 @@ class Serving:
     scheduler: Scheduler
     clock: LoopClock
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, make_scheduler: Callable[..., Scheduler] = Scheduler) -> None:
         self.config = config
+        self._make_scheduler = make_scheduler
         self.models: dict[str, ServedModel] = {}
         self._executors: dict[str, WorkerExecutor] = {}
         self._loads: dict[str, asyncio.Task[None]] = {}
@@ -88,7 +91,7 @@ class Serving:
         try:
             self.roster = Roster(self.config.tenants, self.clock.now_ns())
             shared = len(self.roster) > 1
-            self.scheduler = Scheduler(self.clock, batcher_factory(self.config), shared=shared)
+            self.scheduler = self._make_scheduler(self.clock, batcher_factory(self.config), shared=shared)
             self.scheduler.on_unloaded = self._load_later
             await self._add_models()
         except BaseException:
@@ -277,8 +280,7 @@ class Serving:
     def _fail_all(self) -> int:
         """End what is still unfinished; returns how many requests that were."""
         why = "the server shut down before the request could be answered"
-        unfinished = [request for served in self.models.values() for request in served.expiry.unfinished()]
-        return sum(request.finish(Draining(why)) for request in unfinished)
+        return self.scheduler.fail_all(why) if self.models else 0
 
     async def _close(self) -> None:
         for served in self.models.values():

@@ -26,7 +26,7 @@ from streambox.batcher.policy import SlotView
 from streambox.batcher.quarantine import digest
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
-from streambox.errors import DeadlineExceeded, Hopeless, ModelUnavailable, Refused, StreamBoxError
+from streambox.errors import DeadlineExceeded, Draining, Hopeless, ModelUnavailable, Refused, StreamBoxError
 from streambox.executor.base import BatchError, BatchErrorKind, BatchResult
 
 if TYPE_CHECKING:
@@ -248,6 +248,11 @@ class Scheduler:
             served.admission.drain()
             self._offer(served, FlushReason.DRAIN)
         self._check_idle()
+
+    def fail_all(self, why: str) -> int:
+        """End what has not ended, as the server goes away; returns how many requests that were."""
+        unfinished = [request for served in self._served.values() for request in served.expiry.unfinished()]
+        return sum(request.finish(Draining(why)) for request in unfinished)
 
     @property
     def in_flight(self) -> int:

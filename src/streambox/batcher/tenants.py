@@ -22,19 +22,20 @@ class TokenBucket:
     debt, so that the rate holds for it, too.
     """
 
-    __slots__ = ("_filled_ns", "_rate_per_ns", "_tokens", "burst")
+    __slots__ = ("_rate_per_ns", "_tokens", "burst", "filled_ns", "rate_per_s")
 
     def __init__(self, rate_per_s: float, burst: float, now_ns: int) -> None:
+        self.rate_per_s = rate_per_s
         self._rate_per_ns = rate_per_s / _NS_PER_S
         self.burst = burst
         self._tokens = burst
-        self._filled_ns = now_ns
+        self.filled_ns = now_ns
 
     def take(self, rows: int, now_ns: int) -> int:
         """0: they are taken. Else how many ns from now they would be there; nothing is taken."""
-        filled = self._tokens + (now_ns - self._filled_ns) * self._rate_per_ns
+        filled = self._tokens + (now_ns - self.filled_ns) * self._rate_per_ns
         self._tokens = min(self.burst, filled)
-        self._filled_ns = now_ns
+        self.filled_ns = now_ns
         missing = min(float(rows), self.burst) - self._tokens
         if missing > 1e-9:
             return math.ceil(missing / self._rate_per_ns)

@@ -26,14 +26,19 @@ from streambox.server.tls import Certificate
 from streambox.serving import Serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
+    from streambox.batcher.interface import Batcher
+    from streambox.batcher.scheduler import Scheduler
+    from streambox.clock import Clock
     from streambox.config import BatcherSection, Config
+    from streambox.simulate.record import RecordFile
 
 log = structlog.get_logger("streambox.server")
 
 _SWEEP_S = 1.0
 _BACKLOG = 4096
+_RECORD_FLUSH_S = 1.0
 _FLUSH_S = 5.0  # for the last replies to reach their callers once all are written
 
 
@@ -175,14 +180,16 @@ class Server:
             self.edge.sweep()
 
 
-async def serve(config: Config, *, insecure: bool = False) -> int:
+async def serve(config: Config, record_file: Path | None = None, *, insecure: bool = False) -> int:
     """
     Serve until SIGTERM or SIGINT. Returns the exit code: 0 when every accepted request was answered.
 
-    Raises LoadFailed, ConfigError, RunFailed when it cannot start.
+    *record_file*: where to keep a record of what the core is told and what it decides.
+
+    Raises LoadFailed, ConfigError, RunFailed when it cannot start, UsageError without such a file.
     """
     _raise_file_limit()
-    starting = asyncio.create_task(_start_and_serve(config, insecure=insecure))
+    starting = asyncio.create_task(_start_and_serve(config, record_file, insecure=insecure))
     _on_stop_signal(starting.cancel)
     try:
         return await starting
@@ -190,20 +197,53 @@ async def serve(config: Config, *, insecure: bool = False) -> int:
         return 0  # told to stop before it had accepted anything
 
 
-async def _start_and_serve(config: Config, *, insecure: bool) -> int:
+async def _start_and_serve(config: Config, record_file: Path | None, *, insecure: bool) -> int:
     # The address first: that it is taken should not come out only after the models are loaded.
     with bind(config.batcher.host, config.port) as listener:
         check_exposure(listener, config, insecure=insecure)
         certificate = load_certificate(config)
         if certificate is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, certificate.renew)
-        async with (
-            Serving(config) as serving,
-            Server(serving, listener, certificate=certificate, insecure=insecure) as server,
-        ):
-            _on_stop_signal(server.stop)
-            unanswered = await server.stopped()
+        make_server = functools.partial(Server, listener=listener, certificate=certificate, insecure=insecure)
+        if record_file is None:
+            return await _serve(Serving(config), make_server)
+        async with _recording(record_file, config) as make_scheduler:
+            return await _serve(Serving(config, make_scheduler), make_server)
+
+
+async def _serve(serving: Serving, make_server: Callable[[Serving], Server]) -> int:
+    async with serving, make_server(serving) as server:
+        _on_stop_signal(server.stop)
+        unanswered = await server.stopped()
     return 1 if unanswered else 0
+
+
+@contextlib.asynccontextmanager
+async def _recording(path: Path, config: Config) -> AsyncIterator[Callable[..., Scheduler]]:
+    """Makes the scheduler that keeps a record at *path*, whole once this ends."""
+    from streambox.simulate.record import Facts, Record, RecordFile
+    from streambox.simulate.recording import RecordingScheduler
+
+    file = RecordFile(path)
+    log.info("decisions are recorded", file=str(path))
+
+    def make(clock: Clock, make_batcher: Callable[[Scheduler], Batcher], **options: Any) -> Scheduler:
+        facts = Facts.of_this_build(config.batcher.class_, **options)
+        return RecordingScheduler(clock, make_batcher, Record(file.write, facts), **options)
+
+    flushing = asyncio.create_task(_flush_now_and_then(file))
+    try:
+        yield make
+    finally:
+        flushing.cancel()
+        file.close()
+
+
+async def _flush_now_and_then(file: RecordFile) -> None:
+    """So that a quiet server that is killed leaves a record, too."""
+    while True:
+        await asyncio.sleep(_RECORD_FLUSH_S)
+        file.flush()
 
 
 def _on_stop_signal(callback: Callable[[], object]) -> None:
