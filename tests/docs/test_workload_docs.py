@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from commands import call_workload
 from streambox.commands.load import load
 from streambox.commands.trace_options import OF_A_TRACE
 from streambox.commands.workload import workload
@@ -57,3 +58,22 @@ def test_every_command_in_an_example_has_options_that_there_are(command):
     command = group if words[0] == "load" else group.commands[words[1]]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_the_example_of_durations_runs_on_a_trace_like_its_own(tmp_path, monkeypatch, capsys):
+    """Two functions, of which the second takes 430 ms whenever it is called."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "invocations.csv").write_text(
+        "HashOwner,HashApp,HashFunction,Trigger,1,2\no,a,f,http,90,90\no,a,g,queue,2,1\n"
+    )
+    (tmp_path / "durations.csv").write_text(
+        "HashOwner,HashApp,HashFunction,Average,Count,Minimum,Maximum,percentile_Average_0,percentile_Average_100\n"
+        "o,a,g,430,3,430,430,430,430\n"
+    )
+    given = ("--durations", "durations.csv", "--map", "top-k:2", "--models", "resize,index", "--payloads", 1)
+    call_workload("import", "invocations.csv", "--out", "hour.parquet", *given)
+    (example,) = [code for code in re.findall(r"```python\n(.*?)```", TRACES, re.DOTALL) if "replay" in code]
+    exec(compile(example, "traces.md", "exec"), {"__name__": "example"})  # noqa: S102 - our own document
+    constant, drawn = capsys.readouterr().out.splitlines()
+    assert constant == "constant: 1.000"
+    assert drawn == "drawn: 1.000"

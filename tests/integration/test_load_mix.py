@@ -171,6 +171,8 @@ streams:
     [
         (["--dataset", "d.csv"], "--dataset is a stream's own"),
         (["--model", "m"], "--model is a stream's own"),
+        (["--thin", "0.5"], "--thin is a stream's own"),
+        (["--durations", "d.csv"], "--durations goes with --trace, not with --mix"),
         (["--type", "bursty"], "--type is a stream's own"),
         (["--len", "5"], "--len is a stream's own"),
         (["--process", "poisson:rate=1"], "--process is a stream's own"),

@@ -89,6 +89,22 @@ def test_skipped_rows_are_reported_where_a_trace_is_replayed(trace, tmp_path, mo
     assert "note: line 62: end_timestamp is 'soon'" in told
 
 
+def test_how_long_a_traces_functions_ran_is_told_where_it_is_replayed(tmp_path, monkeypatch, capsys):
+    trace, durations = tmp_path / "counts.csv", tmp_path / "durations.csv"
+    trace.write_text("HashOwner,HashApp,HashFunction,Trigger,1\no,a,f,http,1200\n")
+    columns = "HashOwner,HashApp,HashFunction,Average,Count,Minimum,Maximum"
+    durations.write_text(f"{columns}\no,a,f,62,9,8,2210\n")
+    with TinyServer() as server:
+        sending = ("--url", server.target.url, "--out", tmp_path / "run", "--allow-invalid", "--quiet")
+        part = ("--to", "1s", "--durations", durations)
+        assert streambox(monkeypatch, "load", "--trace", trace, *part, *sending) == 0
+    schedule = Schedule.from_parquet(tmp_path / "run" / "schedule.parquet")
+    (lane,) = schedule.recipe["durations"]["lanes"]
+    assert (lane["timed"], lane["mean_ms"]) == (len(schedule), 62)
+    count = f"{len(schedule)} of {len(schedule)} requests timed"
+    assert f"  digits: {count}, in ms: mean 62, min 8, max 2,210" in capsys.readouterr().err
+
+
 def test_an_interrupted_import_leaves_nothing_behind(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -185,7 +185,7 @@ def _ready_schedule(
         return len(payloads_of([sending], options.target, options.tls_context())[0])
 
     with reading(console, workload.trace.path, quiet=quiet) as progress:
-        schedule = draw_schedule(workload, model_of(config, given), bodies, progress)
+        schedule = draw_schedule(workload, model_of(config, given), bodies, progress, given["durations"])
     for line in facts(schedule.recipe):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return schedule

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from streambox.commands.trace_options import OF_A_TRACE
 from streambox.errors import UsageError
 from streambox.loadgen.keyed import keys_of
 from streambox.loadgen.mix_file import read_mix
@@ -29,7 +30,9 @@ def mix_of(path: Path, given: Mapping[str, Any], common: PayloadOptions, options
     *options*: as what the command line knows each name in *given*. Raises UsageError for one
     that says what a single stream is.
     """
-    fields = [*keys_of(WorkloadOptions), *keys_of(PayloadOptions), "model"]
+    if given.get("durations") is not None:
+        raise UsageError("--durations goes with --trace, not with --mix")
+    fields = [*keys_of(WorkloadOptions), *keys_of(PayloadOptions), "model", *OF_A_TRACE]
     for name in ("length" if field == "len" else field for field in fields):
         if name not in _OF_ALL and given.get(name) not in (None, ()):
             raise UsageError(

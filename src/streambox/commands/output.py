@@ -20,13 +20,14 @@ _MOST_LANES_SHOWN: Final = 20
 
 
 @contextmanager
-def written_whole(out: Path, source: Path) -> Iterator[Path]:
+def written_whole(out: Path, *sources: Path) -> Iterator[Path]:
     """
     A file to write to, which becomes *out* once all has gone well; a device is written to itself.
 
-    Raises UsageError at once where none can be written there, RunFailed where it cannot be finished.
+    Raises UsageError at once where none can be written there, or it is one of *sources*; RunFailed
+    where it cannot be finished.
     """
-    if out.exists() and source.exists() and out.samefile(source):
+    if out.exists() and any(source.exists() and out.samefile(source) for source in sources):
         raise UsageError(f"{out}: is what is to be read: name another file to write")
     out = Path(os.path.realpath(out))
     if out.exists() and not out.is_file():

@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
 _KINDS: Final = ("type", "workload_dir", "workload_file", "rate", "process", "trace")
 _LANES: Final = ("lane_map", "models", "tenants")
+_OF_LANES: Final = (*_LANES, "durations")
 _DRAWS: Final = (
     *_KINDS,
     *("multiple", "length", "gap_time", "lap_time", "time_unit", "duration", "arrivals"),
-    *(name for name in OF_A_TRACE if name not in _LANES),
+    *(name for name in OF_A_TRACE if name not in _OF_LANES),
 )
 _CHANGES: Final = ("transforms", "seed")
 
@@ -99,7 +100,7 @@ def _show(inspected: Sequence[Inspected], reports: Sequence[Fidelity]) -> None:
 
 
 @click.command(
-    "draw", params=_options_of_load("config_path", *_DRAWS, *_LANES, *_CHANGES, "model", "dataset")
+    "draw", params=_options_of_load("config_path", *_DRAWS, *_OF_LANES, *_CHANGES, "model", "dataset")
 )
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option(
@@ -123,10 +124,11 @@ def draw(file: Path | None, payloads: int | None, out: Path, quiet: bool, **give
     def bodies_of(lane: Lane) -> int:
         return count_payloads(lane.model, given["dataset"])
 
-    with written_whole(out, _read_from(options)) as part:
+    durations = given["durations"]
+    with written_whole(out, _read_from(options), Path(durations or "")) as part:
         with _reading(options) as progress:
             model = given["model"] or section.model or DEFAULT_MODEL
-            schedule = draw_schedule(options, model, payloads or bodies_of, progress)
+            schedule = draw_schedule(options, model, payloads or bodies_of, progress, durations)
         schedule.to_parquet(part)
     read = facts(schedule.recipe) if options.trace is not None else []
     for line in () if quiet else (*read, *schedule.recipe.get("fidelity", ())):
@@ -150,6 +152,8 @@ def _workload(
         if given[name] is not None:
             what = f"{_option(name)} draws a workload, and {file} has one"
             raise UsageError(f"{what}: use --transform, or leave one of them out")
+    if kind != "trace" and given["durations"] is not None:
+        raise UsageError(f"--durations goes with a trace, and {file} is a {kind}: leave it out")
     if kind == "schedule":
         return file.name, _redrawn(file, given, section)
     given["workload_file" if kind == "pattern" else "trace"] = str(file)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as ProgressBar
 
 from streambox.commands.target import DURATION
+from streambox.workload.lane_durations import describe
 from streambox.workload.lanes import LaneRule
 from streambox.workload.traces import FORMATS, TraceOptions
 
@@ -67,6 +68,7 @@ _LANES: Final = (
     ),
     click.option("--models", type=NAMES, help="Models for --map, such as digits,resnet50."),
     click.option("--tenants", type=NAMES, help="Tenants for --map."),
+    click.option("--durations", help="File that says how long the functions of an Azure trace of 2019 ran."),
 )
 OF_A_TRACE: Final = {
     "trace_format": "--format",
@@ -79,6 +81,7 @@ OF_A_TRACE: Final = {
     "lane_map": "--map",
     "models": "--models",
     "tenants": "--tenants",
+    "durations": "--durations",
 }
 
 
@@ -90,7 +93,7 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def lane_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds those that say for whom the requests of a trace are; see ``lane_rule_of``."""
+    """Adds those that say for whom the requests of a trace are, and how long they took where it was taken."""
     for option in reversed(_LANES):
         command = option(command)
     return command
@@ -114,7 +117,8 @@ def facts(recipe: dict[str, Any]) -> list[str]:
     trace = recipe["trace"]
     rows = f"{trace['rows']:,} rows, {trace['skipped']:,} of them skipped"
     read = f"{trace['path']}: {trace['format']}, {rows}, {trace['functions']:,} functions"
-    return [read, *(f"note: {note}" for note in recipe.get("notes", ()))]
+    timed = describe(recipe["durations"]) if "durations" in recipe else ()
+    return [read, *timed, *(f"note: {note}" for note in recipe.get("notes", ()))]
 
 
 @contextlib.contextmanager

@@ -48,7 +48,9 @@ _MOST_TEXT: Final = 500  # of a process, to be printed in a terminal
     "--payloads", type=click.IntRange(1, 2**31 - 1), help="How many bodies to choose from.  [the model's]"
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Same seed, same schedule.  [0]")
-def import_trace(trace: str, out: Path, payloads: int | None, seed: int, **given: Any) -> None:
+def import_trace(
+    trace: str, out: Path, payloads: int | None, seed: int, durations: str | None, **given: Any
+) -> None:
     """
     Make a schedule of TRACE, which `streambox load --schedule` replays.
 
@@ -57,9 +59,9 @@ def import_trace(trace: str, out: Path, payloads: int | None, seed: int, **given
     """
     options = WorkloadOptions(trace=trace_of(trace, given), lane_rule=lane_rule_of(given), seed=seed)
     bodies = payloads or (lambda lane: count_payloads(lane.model))
-    with written_whole(out, Path(trace)) as part:
+    with written_whole(out, Path(trace), Path(durations or "")) as part:
         with reading(Console(stderr=True), trace) as progress:
-            schedule = draw_schedule(options, DEFAULT_MODEL, bodies, progress)
+            schedule = draw_schedule(options, DEFAULT_MODEL, bodies, progress, durations)
         schedule.to_parquet(part)
     for line in (*facts(schedule.recipe), *facts_of(out, schedule)):
         click.echo(line)

@@ -12,12 +12,13 @@ from streambox.errors import UsageError
 from streambox.workload.arrivals import Arrivals, arrivals_at_rate, arrivals_in_units
 from streambox.workload.counts import read_counts, shape_counts
 from streambox.workload.events import Events
+from streambox.workload.lane_durations import lane_durations
 from streambox.workload.lanes import LaneRule, assign
 from streambox.workload.patterns import DEFAULT_UNITS, generate
 from streambox.workload.processes import parse_process
 from streambox.workload.schedule import Schedule, draw_payloads
 from streambox.workload.source import events_of
-from streambox.workload.traces import FORMATS, TraceOptions, read_trace
+from streambox.workload.traces import FORMATS, TraceOptions, read_durations, read_trace
 from streambox.workload.transforms import apply_all, parse_transforms
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from streambox.workload.lanes import Assigned
     from streambox.workload.schedule import Int32s, Lane
     from streambox.workload.traces.base import Progress
+    from streambox.workload.traces.durations import Durations
 
 _NS_PER_S: Final = 1_000_000_000
 
@@ -65,16 +67,19 @@ def draw_schedule(
     model: str,
     payloads: int | Callable[[Lane], int],
     progress: Progress | None = None,
+    durations: str | None = None,
 ) -> Schedule:
     """
     The whole workload as one schedule; the same options draw the same one.
 
     *payloads*: how many bodies there are, for all lanes or by lane. *progress* is told how far
-    a trace has been read.
+    a trace has been read. *durations*: a file that tells how long the trace's functions ran; what
+    it says of each lane is then in the recipe, see ``lane_durations``.
 
     Raises UsageError for options or files that make no workload.
     """
     options.lane_rule.check()
+    timed = _read_durations(options, durations)  # first: it is the shorter file, if it is the wrong one
     random = np.random.default_rng(options.seed)
     events, recipe = draw_events(options, random, progress)
     if not len(events):
@@ -90,8 +95,13 @@ def draw_schedule(
     payload = _draw_payloads(assigned, counts, random)
     common = counts[0] if len(set(counts)) == 1 else counts
     recipe = {"model": model, "payloads": common, "numpy": np.__version__} | recipe
-    if assigned.notes:
-        recipe["notes"] = [*recipe.get("notes", ()), *assigned.notes]
+    notes = [*recipe.get("notes", ()), *assigned.notes]
+    if timed is not None:
+        _check_timed(recipe["trace"])
+        recipe["durations"] = lane_durations(events, assigned, timed)
+        notes += timed.notes()
+    if notes:
+        recipe["notes"] = notes
     return Schedule(assigned.instants_ns, payload, assigned.lane, assigned.lanes, recipe)
 
 
@@ -156,6 +166,24 @@ def _read_events(
     recipe |= _recipe(options, "seed") | {"duration_ns": trace.events.duration_ns}
     notes = [*trace.reasons, *trace.notes]
     return trace.events, recipe | ({"notes": notes} if notes else {})
+
+
+def _read_durations(options: WorkloadOptions, path: str | None) -> Durations | None:
+    if path is None:
+        return None
+    if options.trace is None:
+        raise UsageError("--durations goes with --trace: it tells how long a trace's functions ran")
+    return read_durations(path, options.trace.on_bad_row)
+
+
+def _check_timed(trace: dict[str, Any]) -> None:
+    """Raises UsageError where *trace*, as a recipe has it, has no functions that a file of durations has."""
+    if not FORMATS[trace["format"]].has_durations:
+        timed = " or ".join(name for name, each in FORMATS.items() if each.has_durations)
+        raise UsageError(
+            f"{trace['path']}: --durations is of no use: it tells of the functions of a trace of the format "
+            f"{timed}, and this one is {trace['format']}"
+        )
 
 
 def _scheduled_events(options: WorkloadOptions, path: Path) -> tuple[Events, dict[str, Any]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streambox.workload.events import Events, Int64s
     from streambox.workload.schedule import UInt8s
 
+    Int16s = np.ndarray[Any, np.dtype[np.int16]]
     Lanes = list[Lane | None]
     """Of each function, the busiest first; None: its calls are dropped."""
 
@@ -68,11 +69,16 @@ class LaneRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assigned(NamedTuple):
-    """Arrivals by lane: arrival i, at ``instants_ns[i]``, is for ``lanes[lane[i]]``."""
+    """
+    Arrivals by lane: arrival i, at ``instants_ns[i]``, is for ``lanes[lane[i]]``.
+
+    All calls of function f are for ``lanes[of_function[f]]``; -1: it has none, or they are dropped.
+    """
 
     instants_ns: Int64s
     lane: UInt8s
     lanes: tuple[Lane, ...]
+    of_function: Int16s
     notes: tuple[str, ...]
 
 
@@ -103,7 +109,7 @@ def assign(events: Events, rule: LaneRule, model: str) -> Assigned:
     if dropped:
         lane, instants_ns = lane[lane >= 0], instants_ns[lane >= 0]
     notes = [f"dropped: {dropped:,} requests of {chosen.count(None):,} functions"] if dropped else []
-    return Assigned(instants_ns, lane.astype(np.uint8), lanes, tuple(notes))
+    return Assigned(instants_ns, lane.astype(np.uint8), lanes, table, tuple(notes))
 
 
 # ---- rules ---------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ def test_quiet_says_nothing_of_transforms(tmp_path):
 def test_their_options_are_loads_own_all_that_say_what_arrives():
     """So that a source which load learns is not forgotten here."""
     of_load = {parameter.name: parameter for parameter in load.params}
-    lanes = {"lane_map", "models", "tenants"}
+    lanes = {"lane_map", "models", "tenants", "durations"}
     needed = {"type", "rate", "process", "trace", "transforms", "seed", "duration", "arrivals"}
     needed |= {*_OF_A_PATTERN, *OF_A_TRACE}
     for name, others in (("inspect", lanes), ("draw", set())):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import numpy as np
@@ -125,6 +126,136 @@ def test_a_disk_that_fills_up_leaves_the_old_schedule_in_place(calls, tmp_path, 
         call("import", calls, "--out", out)
     assert out.read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"calls.csv", "s.parquet"}
+
+
+# ---- durations -----------------------------------------------------------------------------------
+
+COUNTS = (
+    "HashOwner,HashApp,HashFunction,Trigger,1,2,3\no,a,f,http,5,3,2\no,a,g,timer,20,10,0\no,a,h,queue,4,0,0\n"
+)
+DURATIONS = (
+    "HashOwner,HashApp,HashFunction,Average,Count,Minimum,Maximum,percentile_Average_50,percentile_Average_99\n"
+    "o,a,f,100,10,20,400,90,300\n"
+    "o,a,g,10,30,1,50,8,40\n"
+    "o,z,h,1000,3,1,5000,1,1\n"
+)
+
+
+@pytest.fixture
+def azure(tmp_path, monkeypatch):
+    """A day, counts and durations; one function of three has none."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "counts.csv").write_text(COUNTS)
+    (tmp_path / "durations.csv").write_text(DURATIONS)
+    (tmp_path / "calls.jsonl").write_text('{"t": 1}\n')
+    return tmp_path
+
+
+def lanes_of(path) -> list[tuple]:
+    told = Schedule.from_parquet(path).recipe["durations"]["lanes"]
+    return [(lane["model"], lane["requests"], lane["timed"], lane["mean_ms"]) for lane in told]
+
+
+def test_durations_are_told_for_each_lane_and_kept_in_the_recipe(azure):
+    rule = ("--map", "top-k:2+rest", "--models", "digits,resnet50,digits")
+    printed = call("import", "counts.csv", "--out", "s", *rule, "--durations", "durations.csv").splitlines()
+    assert printed[1:4] == [
+        "durations.csv: 3 rows, 0 of them skipped, durations of 2 of 3 functions",
+        "  digits: 30 of 34 requests timed, in ms: mean 10, min 1, max 50, p50 8, p99 40",
+        "  resnet50: 10 of 10 requests timed, in ms: mean 100, min 20, max 400, p50 90, p99 300",
+    ]
+    assert lanes_of(azure / "s") == [("digits", 34, 30, 10), ("resnet50", 10, 10, 100)]
+    told = Schedule.from_parquet(azure / "s").recipe["durations"]
+    digest = hashlib.sha256(DURATIONS.encode()).hexdigest()
+    assert (told["path"], told["sha256"], told["rows"]) == ("durations.csv", digest, 3)
+
+
+def test_durations_do_not_change_what_is_sent(azure):
+    call("import", "counts.csv", "--out", "with", "--durations", "durations.csv")
+    call("import", "counts.csv", "--out", "without")
+    first, second = (Schedule.from_parquet(azure / name) for name in ("with", "without"))
+    assert first.sha256 == second.sha256
+    assert "durations" not in second.recipe
+
+
+def test_durations_are_weighted_by_what_is_left_of_the_trace(azure):
+    call("import", "counts.csv", "--out", "s", "--to", "1m", "--durations", "durations.csv")
+    assert lanes_of(azure / "s") == [("digits", 29, 25, 28.0)]
+    call(
+        "draw",
+        "counts.csv",
+        "--out",
+        "s",
+        "--transform",
+        "scale:2",
+        "--durations",
+        "durations.csv",
+    )
+    ((_, requests, timed, _),) = lanes_of(azure / "s")
+    assert (requests, timed) == (88, 80)
+
+
+def test_bad_rows_of_durations_are_treated_as_those_of_the_trace(azure):
+    (azure / "durations.csv").write_text(DURATIONS.replace("100,10,", "soon,10,"))
+    command = ("import", "counts.csv", "--out", "s", "--durations", "durations.csv")
+    with pytest.raises(
+        UsageError, match=r"durations.csv:2: Average is 'soon': expected a number \(--on-bad-row"
+    ):
+        call(*command)
+    printed = call(*command, "--on-bad-row", "skip")
+    assert "durations.csv: 3 rows, 1 of them skipped, durations of 1 of 3 functions" in printed
+    assert "note: durations.csv: line 2: Average is 'soon': expected a number" in printed
+    assert lanes_of(azure / "s") == [("digits", 44, 30, 10)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (
+            ("import", "durations.csv"),
+            "and not when: give the invocations_per_function file of that day, and this",
+        ),
+        (
+            ("import", "durations.csv", "--format", "azure-functions-2019"),
+            "and this one to `workload import --dur",
+        ),
+        (
+            ("import", "counts.csv", "--durations", "counts.csv"),
+            "give --durations the function_durations_percen",
+        ),
+        (
+            ("import", "durations.csv", "--durations", "counts.csv"),
+            "counts.csv: tells how often functions were",
+        ),
+        (
+            ("import", "calls.jsonl", "--durations", "durations.csv"),
+            "calls.jsonl: --durations is of no use: it ",
+        ),
+        (("import", "counts.csv", "--durations", "none.csv"), "none.csv: no such file of durations"),
+        (("import", "counts.csv", "--durations", ""), "no such file of durations"),
+        (("draw", "--rate", "5", "--durations", "durations.csv"), "--durations goes with --trace"),
+        (("draw", "pattern", "--durations", "durations.csv"), "goes with a trace, and pattern is a pattern"),
+    ],
+)
+def test_durations_that_say_nothing_of_the_trace_are_refused_in_one_line(arguments, reason, azure):
+    (azure / "pattern").write_text("5 3")
+    with pytest.raises(UsageError, match=re.escape(reason)) as caught:
+        call(*arguments, "--out", "s")
+    assert "\n" not in str(caught.value)
+    assert not (azure / "s").exists()
+
+
+def test_a_schedule_has_its_durations_already(azure):
+    call("draw", "counts.csv", "--out", "s", "--durations", "durations.csv")
+    with pytest.raises(UsageError, match="--durations goes with a trace, and s is a schedule"):
+        call("draw", "s", "--out", "t", "--durations", "durations.csv")
+
+
+@pytest.mark.parametrize("command", ["import", "draw"])
+def test_a_schedule_does_not_take_the_place_of_the_durations(command, azure):
+    with pytest.raises(UsageError, match=r"durations\.csv: is what is to be read"):
+        call(command, "counts.csv", "--out", "durations.csv", "--durations", "durations.csv")
+    assert (azure / "durations.csv").read_text() == DURATIONS
 
 
 # ---- fit -----------------------------------------------------------------------------------------

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from streambox.workload.traces.base import TraceOptions
 
 _MINUTE_NS: Final = 60_000_000_000
+_WANTED: Final = "and not when: give the invocations_per_function file of that day"
 _COMPANIONS: Final = {
-    (b"hashfunction", b"average", b"minimum", b"maximum"): "how long functions ran",
-    (b"hashapp", b"samplecount", b"averageallocatedmb"): "how much memory applications took",
+    (b"hashfunction", b"average", b"minimum", b"maximum"): (
+        f"how long functions ran, {_WANTED}, and this one to `workload import --durations`"
+    ),
+    (b"hashapp", b"samplecount", b"averageallocatedmb"): f"how much memory applications took, {_WANTED}",
 }
 
 
@@ -34,6 +37,7 @@ class AzureFunctions2019(Table):
     name = "azure-functions-2019"
     title = "Azure Functions 2019, invocations per minute"
     columns = (b"hashowner", b"hashapp", b"hashfunction", b"trigger", b"1")
+    has_durations = True
 
     def __init__(self, head: Sequence[bytes], options: TraceOptions, random: np.random.Generator) -> None:
         super().__init__(head, options, random)
@@ -59,7 +63,11 @@ def _counts(cells: list[bytes]) -> Int64s:
 
 
 def companion(header: bytes) -> str | None:
-    """What a file that is published beside this one holds in place of arrivals; None: it is no such file."""
+    """
+    What a file that is published beside this one tells in place of arrivals, and what to give instead.
+
+    None: it is no such file.
+    """
     names = set(names_of(header))
     found = [what for columns, what in _COMPANIONS.items() if names.issuperset(columns)]
     return found[0] if found else None

@@ -70,13 +70,15 @@ class TraceFormat:
     ``arrivals`` takes what the rows say. ``head``: the first few lines that are not blank, as
     bytes without their line ends, the header among them; it is for whoever has to look before
     the first row. ``takes`` names the options that not every format has a use for. Where a
-    format ``names_lanes`` its functions are called MODEL/TENANT, after whom they are for.
+    format ``names_lanes`` its functions are called MODEL/TENANT, after whom they are for; where it
+    ``has_durations``, a file beside it tells how long its functions ran, see ``read_durations``.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     takes: ClassVar[frozenset[str]] = frozenset()
     names_lanes: ClassVar[bool] = False
+    has_durations: ClassVar[bool] = False
 
     has_header: bool = False
     arrivals: Calls | Counts

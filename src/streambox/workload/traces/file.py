@@ -37,18 +37,18 @@ class TraceFile:
 
     ``line`` is the number of the last one. ``read_bytes`` of ``size_bytes`` (0: a pipe, nobody
     knows) is how far it has got, as the file lies on the disk. ``sha256()``, of that too,
-    reads what is left.
+    reads what is left. *kind*: what to call a file that is missing.
 
     Raises UsageError where nothing can be read, or no text.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, kind: str = "trace") -> None:
         self.path = path
         self.line = 0
         try:
             self._raw = _Hashed(path)
         except FileNotFoundError:
-            raise UsageError(f"{path}: no such trace") from None
+            raise UsageError(f"{path}: no such {kind}") from None
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
         self.size_bytes = self._raw.size_bytes

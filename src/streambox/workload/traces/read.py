@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -14,17 +13,15 @@ from streambox.workload.traces.arrivals import Calls, Counts
 from streambox.workload.traces.base import BadRow, Trace
 from streambox.workload.traces.file import TraceFile
 from streambox.workload.traces.registry import find_format
+from streambox.workload.traces.rows import about, numbered, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from streambox.workload.traces.base import Progress, TraceFormat, TraceOptions
-
-    Lines = Iterable[tuple[int, bytes]]
+    from streambox.workload.traces.rows import Lines, Rows
 
 _HEAD_LINES: Final = 100
-_ROWS_AT_ONCE: Final = 8192
-_REASONS: Final = 5
 
 
 def read_trace(
@@ -47,22 +44,14 @@ def read_trace(
     _check(options)
     random = random or np.random.default_rng(0)
     with TraceFile(options.path) as file:
-        lines = ((file.line, line) for line in file if line)
+        lines = numbered(file)
         head = list(islice(lines, _HEAD_LINES))
-        with _about(file):
+        with about(file):
             trace_format = _format([line for _, line in head], options, random)
         rest = chain(head[int(trace_format.has_header) :], lines)
         rows = _read_rows(file, rest, trace_format, options, progress)
-        with _about(file):
+        with about(file):
             return _trace(file, trace_format, rows)
-
-
-class _Rows(NamedTuple):
-    """How many were read and skipped, and why the first few of these were."""
-
-    read: int
-    skipped: int
-    reasons: tuple[str, ...]
 
 
 def _check(options: TraceOptions) -> None:
@@ -91,24 +80,15 @@ def _format(head: list[bytes], options: TraceOptions, random: np.random.Generato
 
 def _read_rows(
     file: TraceFile, lines: Lines, trace_format: TraceFormat, options: TraceOptions, progress: Progress | None
-) -> _Rows:
-    read, skipped, reasons = 0, 0, list[str]()
-    for number, line in lines:
-        read += 1
-        try:
-            trace_format.row(line)
-        except BadRow as bad:
-            if options.on_bad_row == "fail":
-                raise UsageError(f"{file.path}:{number}: {bad} (--on-bad-row skip leaves it out)") from None
-            skipped += 1
-            if len(reasons) < _REASONS:
-                reasons.append(f"line {number}: {bad}")
-        if not read % _ROWS_AT_ONCE:
-            _settle(file, trace_format, number)
-            if progress is not None:
-                progress(file.read_bytes, file.size_bytes)
+) -> Rows:
+    def pause(line: int) -> None:
+        _settle(file, trace_format, line)
+        if progress is not None:
+            progress(file.read_bytes, file.size_bytes)
+
+    rows = read_rows(file, lines, trace_format.row, options.on_bad_row, pause)
     _settle(file, trace_format, file.line)
-    return _Rows(read, skipped, tuple(reasons))
+    return rows
 
 
 def _settle(file: TraceFile, trace_format: TraceFormat, line: int) -> None:
@@ -120,7 +100,7 @@ def _settle(file: TraceFile, trace_format: TraceFormat, line: int) -> None:
         )
 
 
-def _trace(file: TraceFile, trace_format: TraceFormat, rows: _Rows) -> Trace:
+def _trace(file: TraceFile, trace_format: TraceFormat, rows: Rows) -> Trace:
     arrivals = trace_format.arrivals
     if not arrivals.total:
         if not rows.read:
@@ -147,12 +127,3 @@ def _notes(trace_format: TraceFormat) -> Iterator[str]:
             yield f"sorted: {arrivals.late:,} times an arrival was earlier than the one before it"
         if arrivals.origin_ns:
             yield f"the first arrival, at {trace_format.moment(arrivals.origin_ns)} of the trace, is at 0"
-
-
-@contextlib.contextmanager
-def _about(file: TraceFile) -> Iterator[None]:
-    """Adds to an error which file it is about."""
-    try:
-        yield
-    except UsageError as error:
-        raise UsageError(f"{file.path}: {error}") from None

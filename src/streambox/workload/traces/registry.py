@@ -35,13 +35,12 @@ def find_format(head: Sequence[bytes], name: str | None) -> type[TraceFormat]:
 
     Raises UsageError where there is none.
     """
+    if name in (None, AzureFunctions2019.name) and (beside := companion(head[0])) is not None:
+        raise UsageError(f"tells {beside}")
     if name is not None:
         if name not in FORMATS:
             raise UsageError(f"no trace format {name!r}: choose one of {', '.join(FORMATS)}")
         return FORMATS[name]
-    beside = companion(head[0])
-    if beside is not None:
-        raise UsageError(f"tells {beside}, and not when: give the invocations_per_function file of that day")
     for each in FORMATS.values():
         if each.recognises(head):
             return each
