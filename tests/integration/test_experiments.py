@@ -40,7 +40,7 @@ async def crossed(asked: Asked) -> bytes:
     [
         (["p99<60s", "ok>99%", "model=digits:max<60s"], 0, ""),
         (["p99<60s", "max<1us"], 1, "objectives missed: max<1us, found"),
-        (["tenant=nobody:p99<60s"], 1, "objectives missed: tenant=nobody:p99<60s, found no request"),
+        (["tenant=nobody:p99<60s"], 2, "'tenant=nobody:p99<60s' is about no request: the run has no tenants"),
         (["p99"], 2, "is no objective"),
     ],
 )

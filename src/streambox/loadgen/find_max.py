@@ -35,6 +35,7 @@ class Segment(msgspec.Struct, frozen=True):
     """
     One segment at one rate: how many were offered, and how many missed each objective.
 
+    ``concerned``: how many of those offered each objective is about; empty: it is all of them.
     ``p50_ms`` and ``p99_ms`` are of the response time, None where there is none.
     """
 
@@ -42,6 +43,11 @@ class Segment(msgspec.Struct, frozen=True):
     missed: tuple[int, ...]
     p50_ms: float | None = None
     p99_ms: float | None = None
+    concerned: tuple[int, ...] = ()
+
+    def asked(self, objective: int) -> int:
+        """How many requests could miss the objective; at least 1, so that a share is one."""
+        return max(1, self.concerned[objective] if self.concerned else self.offered)
 
 
 class Trial(msgspec.Struct):
@@ -53,7 +59,7 @@ class Trial(msgspec.Struct):
     clear: bool = False
 
     def shares(self, objective: int) -> list[float]:
-        return [segment.missed[objective] / max(1, segment.offered) for segment in self.segments]
+        return [segment.missed[objective] / segment.asked(objective) for segment in self.segments]
 
     def share(self, objective: int) -> float:
         return statistics.fmean(self.shares(objective))
@@ -175,8 +181,8 @@ class Search:
         if mean - reach > allowed:
             return "fails"
         # That none of n missed shows a share below about 3/n, and no less (the rule of three).
-        offered = sum(segment.offered for segment in trial.segments)
-        return "holds" if max(mean + reach, 3 / max(1, offered)) <= allowed else None
+        asked = sum(segment.asked(objective) for segment in trial.segments)
+        return "holds" if max(mean + reach, 3 / asked) <= allowed else None
 
     def _close(self, trial: Trial, verdict: Verdict, *, clear: bool) -> None:
         if trial.verdict is None:

@@ -12,9 +12,10 @@ from streambox.errors import UsageError
 from streambox.loadgen.find_max import PERCENTILES, Found, Search, Segment, Trial
 from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.session import check_finished, run_load
-from streambox.loadgen.slo import Objective
+from streambox.loadgen.slo import Objective, check_concerned
 from streambox.loadgen.summary import environment
 from streambox.loadgen.table import ms_text
+from streambox.workload.schedule import Lane
 
 if TYPE_CHECKING:
     from streambox.loadgen.crossing import Crossing
@@ -51,9 +52,10 @@ def find_max_rate(
     Ends early, with what is known, at a rate that the generator itself has not kept three times
     in a row.
 
-    Raises UsageError for objectives that are not about a share of the requests, RunFailed
-    when an answer was wrong or nobody answers.
+    Raises UsageError for objectives that are not about a share of the requests, or about none of
+    them, before anything is sent; RunFailed when an answer was wrong or nobody answers.
     """
+    check_concerned(options.objectives, (Lane(model),))
     search = _search(options)
     segments = late = 0
     while (rate := search.rate_per_s) is not None:
@@ -117,7 +119,8 @@ def _judged(options: FindOptions, finished: Finished) -> Segment:
     lanes = finished.schedule.lanes
     missed = tuple(int(one.missed(measured, lanes).sum()) for one in options.objectives)
     response_ms = finished.summary["response_ms"]
-    return Segment(len(measured), missed, response_ms["p50"], response_ms["p99"])
+    concerned = tuple(one.count(measured, lanes) for one in options.objectives)
+    return Segment(len(measured), missed, response_ms["p50"], response_ms["p99"], concerned)
 
 
 def _reasons(finished: Finished) -> str:

@@ -19,6 +19,7 @@ from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.record import WRONG
 from streambox.loadgen.report import write_report
 from streambox.loadgen.run import Run, RunOptions
+from streambox.loadgen.slo import check_concerned
 from streambox.loadgen.spool import SCHEDULE, RunState, discard, recording
 from streambox.loadgen.summary import CLOSED_LOOP, FAILED, OPEN_LOOP, summarise
 from streambox.loadgen.workers import SharedRun
@@ -63,13 +64,14 @@ def run_load(
 
     With *out*, what has come of it so far lies there while the run goes on: see ``recover``.
 
-    Raises UsageError for a workload that cannot be drawn, RunFailed when the target
-    cannot be reached at all.
+    Raises UsageError for a workload that cannot be drawn, or an objective about a tenant or model
+    that is not in it, before anything is sent; RunFailed when the target cannot be reached at all.
     """
     _check_workers(options)
     closed = options.concurrency is not None
     if mix is not None:
         objectives = [*objectives, *mix.objectives]
+    check_concerned(objectives, _lanes(model, mix, schedule))
     schedule, cargo, payloads = _prepare(workload, options, model, sending, mix, schedule)
     for line in () if quiet else schedule.recipe.get("fidelity", ()):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -201,10 +203,7 @@ def _prepare(
     *schedule*: one that was drawn before, of *mix* or of another for the same lanes. Raises
     UsageError, RunFailed.
     """
-    lanes = (Lane(model),) if mix is None else mix.lanes
-    if schedule is not None:
-        lanes = schedule.lanes
-    cargo = _cargo(lanes, workload, sending, mix, schedule)
+    cargo = _cargo(_lanes(model, mix, schedule), workload, sending, mix, schedule)
     payloads = payloads_of(cargo, options.target, options.tls_context())
     if schedule is not None:
         _check_payloads(schedule, payloads)
@@ -216,6 +215,13 @@ def _prepare(
     else:
         drawn = (_closed_schedule if closed else draw_schedule)(workload, model, counts[0])
     return drawn, cargo, payloads
+
+
+def _lanes(model: str, mix: Mix | None, schedule: Schedule | None) -> tuple[Lane, ...]:
+    """Whose requests there will be."""
+    if schedule is not None:
+        return schedule.lanes
+    return (Lane(model),) if mix is None else mix.lanes
 
 
 def _cargo(

@@ -64,7 +64,7 @@ def test_the_json_has_the_limit_and_the_curve():
     assert set(content["limit_per_s"]) == {"rate_per_s", "low", "high"}
     assert content["rate_per_s"] == FOUND.rate_per_s
     assert content["curve"][0]["segments"][0] == {
-        "offered": 10_000, "missed": [0, 0], "p50_ms": 2.0, "p99_ms": pytest.approx(20),
+        "offered": 10_000, "missed": [0, 0], "p50_ms": 2.0, "p99_ms": pytest.approx(20), "concerned": [],
     }  # fmt: skip
 
 
