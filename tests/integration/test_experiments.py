@@ -113,6 +113,26 @@ def test_ctrl_c_in_a_repeat_ends_the_repeats_and_tells_of_those_before(tmp_path)
     assert len(json.loads((tmp_path / "repeats.json").read_text())["runs"]) == 1
 
 
+# ---- the highest rate ---------------------------------------------------------------------------
+
+
+def test_ctrl_c_in_a_search_tells_what_is_known_and_fails():
+    with TinyServer() as server:
+        arguments = ("find-max", "--url", server.target.url, "--slo", "p99<60s", "--json")
+        process = subprocess.Popen(
+            command(*arguments, "--from", 50, "--segment", "60s"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        server.wait_until_asked(10)
+        process.send_signal(signal.SIGINT)
+        printed, complaints = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert "interrupted before the search was over" in complaints
+    assert (json.loads(printed)["interrupted"], json.loads(printed)["curve"]) == (True, [])
+
+
 # ---- sweeps --------------------------------------------------------------------------------------
 
 

@@ -245,7 +245,8 @@ def find_max(
     Search the highest rate at which every objective holds.
 
     Each rate is tried in independent segments until it is clear whether it holds; rates
-    double until one fails, then the gap is halved. Exit code 1 when no rate holds.
+    double until one fails, then the gap is halved. Exit code 1 when no rate holds, and when
+    it is interrupted; what it knows by then it tells.
     """
     from streambox.loadgen.found_page import write_found
     from streambox.loadgen.probe import FindOptions, find_max_rate, found_json, found_table
@@ -281,6 +282,8 @@ def find_max(
         click.echo(text, nl=False)
     else:
         Console().print(found_table(options, found))
+    if found.interrupted:
+        raise RunFailed("interrupted before the search was over: what it tells is how far it came")
     if not found.trials:
         raise RunFailed("the search ended before it was clear of any rate whether it holds")
     if found.rate_per_s is None:
@@ -301,7 +304,7 @@ def calibrate_machine(budget: int, segment: int, workers: int) -> None:
 
     Runs against a static server of our own on this machine. The result is kept in the
     cache folder, for so many workers, and a later run that asks for more is warned before it
-    starts.
+    starts. Interrupted, it keeps nothing, and what was kept before stays.
     """
     from streambox.loadgen.calibrate import calibrate
     from streambox.loadgen.certificate import keep

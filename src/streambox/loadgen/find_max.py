@@ -83,7 +83,8 @@ class Found(msgspec.Struct, frozen=True):
 
     ``low`` is the highest rate that clearly holds, ``high`` the lowest that clearly fails,
     None where there was none: the truth lies between them. ``crossing`` is the best guess
-    at it, with its interval: None where no rate fails, or none holds.
+    at it, with its interval: None where no rate fails, or none holds. ``interrupted``: somebody
+    stopped the search before it was over.
     """
 
     rate_per_s: float | None
@@ -91,6 +92,7 @@ class Found(msgspec.Struct, frozen=True):
     high: float | None
     trials: tuple[Trial, ...]
     crossing: Crossing | None = None
+    interrupted: bool = False
 
 
 class Search:
@@ -125,6 +127,7 @@ class Search:
         self._most_segments = most_segments
         self._in_the_end = min(segments_in_the_end, most_segments)
         self._decided: list[Trial] = []
+        self._interrupted = False
         self._trial: Trial | None = Trial(min(max(start_per_s, lowest_per_s), highest_per_s))
 
     @property
@@ -155,6 +158,11 @@ class Search:
         """The rate cannot be tried: the search ends with what is known."""
         self._trial = None
 
+    def interrupt(self) -> None:
+        """Somebody does not want to wait for the end: likewise, and the result says so."""
+        self._interrupted = True
+        self.give_up()
+
     def found(self) -> Found:
         """What is known so far."""
         holding, _ = self._ends()
@@ -163,6 +171,7 @@ class Search:
             *clear_ends(self._decided),
             tuple(sorted(self._decided, key=lambda trial: trial.rate_per_s)),
             self._crossing(),
+            self._interrupted,
         )
 
     def _crossing(self) -> Crossing | None:

@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 
 
 class Finished(NamedTuple):
-    """What a run leaves."""
+    """What a run leaves. ``stopped``: somebody stopped it, whether before its last request or after."""
 
     schedule: Schedule
     outcomes: Outcomes
     summary: dict[str, Any]
+    stopped: bool = False
 
 
 def run_load(
@@ -96,7 +97,8 @@ def run_load(
         if not closed and len(outcomes) < len(schedule):  # it was stopped: up to there it lasted
             last_ns = int(outcomes.intended_ns[-1]) if len(outcomes) else 0
             state = msgspec.structs.replace(state, duration_ns=last_ns)
-        return finish(schedule, outcomes, state, objectives, run.failure)
+        finished = finish(schedule, outcomes, state, objectives, run.failure)
+        return finished._replace(stopped=run.stopped)
 
 
 def finish(

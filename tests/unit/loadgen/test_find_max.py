@@ -169,3 +169,13 @@ def test_giving_up_keeps_what_is_known():
     one.give_up()
     assert one.rate_per_s is None
     assert one.found().rate_per_s == 10
+    assert not one.found().interrupted
+
+
+def test_an_interrupted_search_tells_what_is_known_and_that_it_was_interrupted():
+    one = search(start_per_s=10)
+    for _ in range(3):
+        one.add(Segment(1000, (0,)))
+    one.interrupt()
+    assert one.rate_per_s is None
+    assert (one.found().rate_per_s, one.found().interrupted) == (10, True)
