@@ -56,7 +56,7 @@ PATTERNS = [
     ("--workload-file fractional", "fractional: count 2 is '1.5'"),
     ("--workload-file nan", "nan: count 2 is 'nan'"),
     ("--workload-file huge", "2e+12 requests, the most is"),
-    ("--workload-file digits", "count 1 is '99999999999999999999'"),
+    ("--workload-file digits", "count 1 is 99999999999999999999…: too large"),
     ("--workload-file superscript", "superscript: cannot be read as a workload"),
     ("--workload-file junk", "junk: cannot be read as a workload"),
     ("--workload-file idle", "no request at all"),
