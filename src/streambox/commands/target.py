@@ -66,7 +66,7 @@ _OPTIONS: Final = (
         "by --template.  [reference]",
     ),
     click.option(
-        "--dataset", help="What to send: .npz, .csv, .jsonl, a folder of images; see docs/load-generator.md."
+        "--dataset", help="What to send: .npz, .csv, .jsonl, a folder of images; see docs/payloads.md."
     ),
     click.option(
         "--random",
@@ -79,7 +79,7 @@ _OPTIONS: Final = (
     click.option("--pixels", help="Of images: what black and white become.  [0:1, or 0:255]"),
     click.option("--rows", help="Rows in a request, 4 or 1..8, of the Open Inference Protocol.  [1]"),
     click.option("--tolerance", type=float, help="Of the numbers in expected answers.  [0.001]"),
-    click.option("--template", help="Body with fields, for --api http; see docs/load-generator.md."),
+    click.option("--template", help="Body with fields, for --api http; see docs/payloads.md."),
     click.option("--method", type=click.Choice(get_args(Method)), help="Of --api http.  [POST]"),
     click.option("--content-type", help="Of --api http.  [application/json]"),
     click.option("--expect-id", help="Of --api http: path to the request's id in an answer."),
