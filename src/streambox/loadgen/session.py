@@ -57,11 +57,14 @@ def run_load(
     sending: PayloadOptions | None = None,
     schedule: Schedule | None = None,
     mix: Mix | None = None,
+    made: dict[LaneSending, PayloadSet] | None = None,
 ) -> Finished:
     """
     Replay *workload*, or the *schedule* or the *mix* that is given, and return what came of it.
 
     With a *mix*, a schedule's requests are those of its streams, and so are objectives beside ours.
+
+    *made*: payloads that need not be made again, such as those that the schedule was drawn for.
 
     With *out*, what has come of it so far lies there while the run goes on: see ``recover``.
 
@@ -73,7 +76,7 @@ def run_load(
     if mix is not None:
         objectives = [*objectives, *mix.objectives]
     check_concerned(objectives, _lanes(model, mix, schedule))
-    schedule, cargo, payloads = _prepare(workload, options, model, sending, mix, schedule)
+    schedule, cargo, payloads = _prepare(workload, options, model, sending, mix, schedule, made)
     for line in () if quiet else schedule.recipe.get("fidelity", ()):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     mode = CLOSED_LOOP if closed else OPEN_LOOP
@@ -198,6 +201,7 @@ def _prepare(
     sending: PayloadOptions | None,
     mix: Mix | None,
     schedule: Schedule | None,
+    made: dict[LaneSending, PayloadSet] | None,
 ) -> tuple[Schedule, list[LaneSending], list[PayloadSet]]:
     """
     What goes out when, and for each lane of it out of which payloads.
@@ -206,7 +210,7 @@ def _prepare(
     UsageError, RunFailed.
     """
     cargo = _cargo(_lanes(model, mix, schedule), workload, sending, mix, schedule)
-    payloads = payloads_of(cargo, options.target, options.tls_context())
+    payloads = payloads_of(cargo, options.target, options.tls_context(), made)
     if schedule is not None:
         _check_payloads(schedule, payloads)
         return schedule, cargo, payloads
