@@ -189,6 +189,11 @@ def test_every_document_that_an_options_help_names_exists_and_tells_of_the_optio
         assert re.search(rf"{option}(?![\w-])", page), f"{option}: {name}"
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_no_document_has_a_placeholder(document):
+    assert re.findall(r"@@|\b(?:TODO|FIXME|TBD|XXX)\b", document.read_text(encoding="utf-8")) == []
+
+
 # ---- import rules --------------------------------------------------------------------------------
 
 PURE = [
