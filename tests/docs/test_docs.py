@@ -153,10 +153,45 @@ def test_every_make_command_in_the_readme_is_a_target():
     assert named <= set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
 
 
+def prose(path):
+    """The document without its code blocks."""
+    return re.sub(r"^ *```.*?^ *```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(path):
+    """What a fragment may lead to: headings, in lower case, blanks as hyphens, without their punctuation."""
+    headings = re.findall(r"^#{1,6} +(.+?) *$", prose(path), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(document):
+    return re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", document.read_text(encoding="utf-8"))
+
+
 def test_every_link_between_documents_leads_somewhere():
     for document in DOCUMENTS:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", document.read_text(encoding="utf-8")):
-            assert (document.parent / target).exists(), f"{relative(document)}: {target}"
+        for target, fragment in links(document):
+            led_to = document.parent / target if target else document
+            assert led_to.exists(), f"{relative(document)}: {target}"
+            assert not fragment or fragment in anchors(led_to), f"{relative(document)}: {target}#{fragment}"
+
+
+def test_every_document_that_an_options_help_names_exists_and_tells_of_the_option():
+    named = [
+        (option.opts[0], name)
+        for command in (load, *load.commands.values())
+        for option in command.params
+        for name in re.findall(r"docs/[\w-]+\.md", getattr(option, "help", None) or "")
+    ]
+    assert named
+    for option, name in named:
+        page = (ROOT / name).read_text(encoding="utf-8")
+        assert re.search(rf"{option}(?![\w-])", page), f"{option}: {name}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_no_document_has_a_placeholder(document):
+    assert re.findall(r"@@|\b(?:TODO|FIXME|TBD|XXX)\b", document.read_text(encoding="utf-8")) == []
 
 
 # ---- import rules --------------------------------------------------------------------------------

@@ -32,6 +32,8 @@ FILES = {
     "ragged.jsonl": b'{"vector": [1, [2]]}\n',
     "half.jsonl": b'{"vector": [1, 2\n',
     "notes.txt": b"1 2 3",
+    "calls.jsonl": b'{"t": 0, "model": "a", "tenant": "acme"}\n{"t": 1, "model": "b", "tenant": "zoo"}\n',
+    "mix.yaml": b"streams: [{model: a, tenant: acme, rate: 9/s}, {model: b, tenant: zoo, rate: 9/s}]\n",
 }
 
 
@@ -54,7 +56,7 @@ PATTERNS = [
     ("--workload-file fractional", "fractional: count 2 is '1.5'"),
     ("--workload-file nan", "nan: count 2 is 'nan'"),
     ("--workload-file huge", "2e+12 requests, the most is"),
-    ("--workload-file digits", "count 1 is '99999999999999999999'"),
+    ("--workload-file digits", "count 1 is 99999999999999999999…: too large"),
     ("--workload-file superscript", "superscript: cannot be read as a workload"),
     ("--workload-file junk", "junk: cannot be read as a workload"),
     ("--workload-file idle", "no request at all"),
@@ -121,6 +123,14 @@ SENDING = [
     ("--path batcher", "slash"),
     ("--url https://localhost/ --ca missing", "missing: no certificates can be read"),
     ("--url https://localhost/ --ca junk", "junk: no certificates can be read"),
+    (
+        "--port 1 --ca junk",
+        "--ca is about TLS, and http://localhost:1/api/batcher is without: give --url https",
+    ),
+    ("--url http://localhost:1/ --no-verify", "--no-verify is about TLS"),
+    ("--url unix:///x/s --no-verify", "--no-verify is about TLS, and unix:///x/s"),
+    ("find-max --slo p99<1ms --port 1 --no-verify", "--no-verify is about TLS"),
+    ("sweep --out x --rates 1,2 -- --port 1 --ca junk", "--ca is about TLS"),
     ("--header nonsense", "a header is not written as"),
     ("--dataset missing.csv", "missing.csv: no such dataset"),
     ("--dataset notes.txt", "a dataset is a file ending in"),
@@ -133,6 +143,10 @@ SENDING = [
     ("--dataset half.jsonl", "half.jsonl:1: not JSON"),
     ("--slo fast", "'fast' is no objective"),
     ("--slo p99<nanms", "'nanms' is not a duration"),
+    ("--slo tenant=nobody:p99<1ms", "is about no request: the run has no tenants, leave tenant= out"),
+    ("--slo model=zzz:ok>99%", "'model=zzz:ok>99%' is about no request: the models are digits"),
+    ("--rate 1 --repeats 2 --slo model=zzz:ok>99%", "is about no request"),
+    ("--concurrency 2 --slo model=zzz:ok>99%", "is about no request"),
     ("--rate 1 --out counts", "counts: cannot be written"),
     ("--rate 1 --out counts/run", "counts/run: cannot be written"),
     ("--nonsense", "No such option '--nonsense'"),
@@ -144,6 +158,10 @@ SENDING = [
     ("find-max --slo p99<1ms --from nan", "the first rate must be above 0"),
     ("find-max --slo p99<1ms --from 9 --to 5", "not above the highest"),
     ("find-max --slo p99<1ms --segment 0s", "no time at all"),
+    ("find-max --slo tenant=nobody:p99<1ns", "is about no request: the run has no tenants"),
+    ("find-max --slo ok>9% --slo model=zzz:ok>99%", "'model=zzz:ok>99%' is about no request"),
+    ("find-max --model mine --slo model=digits:ok>9%", "the models are mine"),
+    ("sweep --out x --rates 1,2 -- --slo model=zzz:ok>99%", "is about no request: the models are digits"),
 ]
 
 
@@ -157,6 +175,29 @@ def test_what_cannot_be_is_one_line_that_names_the_cause(arguments, cause, folde
     (line,) = err.splitlines()
     assert line.startswith("streambox: ")
     assert cause in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (
+            "--trace calls.jsonl --slo tenant=acme:p99<1s --slo tenant=nobody:ok>9%",
+            "the tenants are acme, zoo",
+        ),
+        ("--mix mix.yaml --slo model=zzz:ok>9%", "the models are a, b"),
+        ("--mix mix.yaml --slo tenant=acme:model=b:ok>9%", "go together as a/acme, b/zoo"),
+    ],
+)
+def test_an_objective_about_nobody_in_a_trace_or_mix_is_found_before_anything_is_sent(
+    arguments, cause, folder, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", ["streambox", "load", *arguments.split()])
+    with pytest.raises(SystemExit) as exited:
+        main()
+    out, err = capsys.readouterr()
+    assert (exited.value.code, out) == (2, "")
+    assert "is about no request" in err.splitlines()[-1]
+    assert cause in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ async def crossed(asked: Asked) -> bytes:
     [
         (["p99<60s", "ok>99%", "model=digits:max<60s"], 0, ""),
         (["p99<60s", "max<1us"], 1, "objectives missed: max<1us, found"),
-        (["tenant=nobody:p99<60s"], 1, "objectives missed: tenant=nobody:p99<60s, found no request"),
+        (["tenant=nobody:p99<60s"], 2, "'tenant=nobody:p99<60s' is about no request: the run has no tenants"),
         (["p99"], 2, "is no objective"),
     ],
 )
@@ -111,6 +111,26 @@ def test_ctrl_c_in_a_repeat_ends_the_repeats_and_tells_of_those_before(tmp_path)
     assert "stopped in repeat 2 of 50" in complaints
     assert "1 repeat" in printed
     assert len(json.loads((tmp_path / "repeats.json").read_text())["runs"]) == 1
+
+
+# ---- the highest rate ---------------------------------------------------------------------------
+
+
+def test_ctrl_c_in_a_search_tells_what_is_known_and_fails():
+    with TinyServer() as server:
+        arguments = ("find-max", "--url", server.target.url, "--slo", "p99<60s", "--json")
+        process = subprocess.Popen(
+            command(*arguments, "--from", 50, "--segment", "60s"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        server.wait_until_asked(10)
+        process.send_signal(signal.SIGINT)
+        printed, complaints = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert "interrupted before the search was over" in complaints
+    assert (json.loads(printed)["interrupted"], json.loads(printed)["curve"]) == (True, [])
 
 
 # ---- sweeps --------------------------------------------------------------------------------------

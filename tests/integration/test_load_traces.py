@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from streambox.cli import main
+from streambox.loadgen.payload import make_payloads
 from streambox.workload.schedule import Lane, Schedule
 from tiny_server import TinyServer
 
@@ -119,3 +120,17 @@ def test_an_interrupted_import_leaves_nothing_behind(tmp_path):
     assert child.returncode == 1
     assert "Traceback" not in told
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_the_payloads_of_a_trace_are_made_once(trace, monkeypatch):
+    made = []
+
+    def make(target, model, *more):
+        made.append(model)
+        return make_payloads(target, model, *more)
+
+    monkeypatch.setattr("streambox.loadgen.payload.make_payloads", make)
+    with TinyServer() as server:
+        arguments = ("--url", server.target.url, "--trace", trace, "--allow-invalid", "--quiet")
+        assert streambox(monkeypatch, "load", *arguments) == 0
+    assert made == ["digits"]

@@ -45,6 +45,7 @@ from streambox.workload.transforms import parse_transforms
 if TYPE_CHECKING:
     from streambox.config import Config, LoadGeneratorSection
     from streambox.loadgen.mix import Mix
+    from streambox.loadgen.payload import PayloadSet
     from streambox.loadgen.run import RunOptions
     from streambox.workload.lanes import LaneRule
     from streambox.workload.schedule import Lane
@@ -135,7 +136,8 @@ def load(
     options = run_options(config, workload, given)
     objectives = [parse_objective(text) for text in given["slo"]]
     console = Console(stderr=True)
-    schedule = _ready_schedule(config, workload, options, given, console, quiet=quiet)
+    made: dict[LaneSending, PayloadSet] = {}
+    schedule = _ready_schedule(config, workload, options, given, console, made, quiet=quiet)
     if out is not None:
         prepare_folder(out)
 
@@ -151,6 +153,7 @@ def load(
             sending=payload_options(given),
             schedule=schedule,
             mix=mix,
+            made=None if schedule is None else made,
         )
 
     if repeats is not None:
@@ -171,10 +174,15 @@ def _ready_schedule(
     options: RunOptions,
     given: dict[str, Any],
     console: Console,
+    made: dict[LaneSending, PayloadSet],
     *,
     quiet: bool,
 ) -> Schedule | None:
-    """What is drawn, or read, before anything else; None: what the options draw will do."""
+    """
+    What is drawn, or read, before anything else; None: what the options draw will do.
+
+    The payloads that it takes to draw it are put into *made*.
+    """
     if given["schedule_path"] is not None:
         return Schedule.from_parquet(given["schedule_path"])
     if workload.trace is None:
@@ -182,7 +190,7 @@ def _ready_schedule(
 
     def bodies(lane: Lane) -> int:
         sending = LaneSending(lane.model, workload.seed, payload_options(given))
-        return len(payloads_of([sending], options.target, options.tls_context())[0])
+        return len(payloads_of([sending], options.target, options.tls_context(), made)[0])
 
     with reading(console, workload.trace.path, quiet=quiet) as progress:
         schedule = draw_schedule(workload, model_of(config, given), bodies, progress, given["durations"])
@@ -245,7 +253,8 @@ def find_max(
     Search the highest rate at which every objective holds.
 
     Each rate is tried in independent segments until it is clear whether it holds; rates
-    double until one fails, then the gap is halved. Exit code 1 when no rate holds.
+    double until one fails, then the gap is halved. Exit code 1 when no rate holds, and when
+    it is interrupted; what it knows by then it tells.
     """
     from streambox.loadgen.found_page import write_found
     from streambox.loadgen.probe import FindOptions, find_max_rate, found_json, found_table
@@ -281,6 +290,8 @@ def find_max(
         click.echo(text, nl=False)
     else:
         Console().print(found_table(options, found))
+    if found.interrupted:
+        raise RunFailed("interrupted before the search was over: what it tells is how far it came")
     if not found.trials:
         raise RunFailed("the search ended before it was clear of any rate whether it holds")
     if found.rate_per_s is None:
@@ -301,7 +312,7 @@ def calibrate_machine(budget: int, segment: int, workers: int) -> None:
 
     Runs against a static server of our own on this machine. The result is kept in the
     cache folder, for so many workers, and a later run that asks for more is warned before it
-    starts.
+    starts. Interrupted, it keeps nothing, and what was kept before stays.
     """
     from streambox.loadgen.calibrate import calibrate
     from streambox.loadgen.certificate import keep

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # What the sweep itself says to every load.
 _OWN: Final = ("out", "seed", "json", "quiet", "allow-invalid", "repeats", "help")
 _TARGET: Final = ("url", "host", "port")
+_OF_MORE_LANES: Final = ("mix_path", "trace", "schedule_path")  # whose files say for whom they are
 
 
 @click.command("sweep", context_settings={"ignore_unknown_options": True})
@@ -127,9 +128,10 @@ def _check(options: SweepOptions, runs: Sequence[PlannedRun], load: click.Comman
 
 def _check_load(words: Sequence[str], load: click.Command, *, own_server: bool) -> None:
     from streambox.commands.load import run_options, workload_options
-    from streambox.commands.target import payload_options
-    from streambox.loadgen.slo import parse_objective
+    from streambox.commands.target import model_of, payload_options
+    from streambox.loadgen.slo import check_concerned, parse_objective
     from streambox.workload.processes import parse_process
+    from streambox.workload.schedule import Lane
 
     given = click.Command("load", params=load.params).make_context("load", list(words)).params
     if own_server and (told := [name for name in _TARGET if given[name] is not None]):
@@ -138,8 +140,9 @@ def _check_load(words: Sequence[str], load: click.Command, *, own_server: bool) 
     workload = workload_options(config.load_generator, given)
     run_options(config, workload, given)
     payload_options(given)
-    for text in given["slo"]:
-        parse_objective(text)
+    objectives = [parse_objective(text) for text in given["slo"]]
+    if all(given[name] is None for name in _OF_MORE_LANES):
+        check_concerned(objectives, (Lane(model_of(config, given)),))
     if given["process"] is not None:
         parse_process(given["process"])
 

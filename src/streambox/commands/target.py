@@ -66,7 +66,7 @@ _OPTIONS: Final = (
         "by --template.  [reference]",
     ),
     click.option(
-        "--dataset", help="What to send: .npz, .csv, .jsonl, a folder of images; see docs/load-generator.md."
+        "--dataset", help="What to send: .npz, .csv, .jsonl, a folder of images; see docs/payloads.md."
     ),
     click.option(
         "--random",
@@ -79,7 +79,7 @@ _OPTIONS: Final = (
     click.option("--pixels", help="Of images: what black and white become.  [0:1, or 0:255]"),
     click.option("--rows", help="Rows in a request, 4 or 1..8, of the Open Inference Protocol.  [1]"),
     click.option("--tolerance", type=float, help="Of the numbers in expected answers.  [0.001]"),
-    click.option("--template", help="Body with fields, for --api http; see docs/load-generator.md."),
+    click.option("--template", help="Body with fields, for --api http; see docs/payloads.md."),
     click.option("--method", type=click.Choice(get_args(Method)), help="Of --api http.  [POST]"),
     click.option("--content-type", help="Of --api http.  [application/json]"),
     click.option("--expect-id", help="Of --api http: path to the request's id in an answer."),
@@ -123,6 +123,7 @@ def sending_options(config: Config, given: dict[str, Any], **more: Any) -> RunOp
         port = given["port"] or section.port or config.port
         host = checked_host(given["host"] or section.host)
         target = Target(host, port, checked_path(given["path"] or section.path))
+    _check_tls(target, given)
     if (given.get("api") or "").startswith("oip") and target.path == section.path:
         target = target._replace(path="/")  # the protocol names one for each model
     timeout_ns = given["timeout"] if given["timeout"] is not None else section.timeout
@@ -133,6 +134,15 @@ def sending_options(config: Config, given: dict[str, Any], **more: Any) -> RunOp
     optional["give_up_after_ns"], optional["workers"] = given.get("give_up_after"), given.get("workers")
     chosen = {key: value for key, value in {**optional, **more}.items() if value is not None}
     return RunOptions(target=target, check=given["check"], **chosen)
+
+
+def _check_tls(target: Target, given: dict[str, Any]) -> None:
+    """Raises UsageError where whom to trust is said, and nobody will be asked who they are."""
+    for name, option in {"ca_file": "--ca", "no_verify": "--no-verify"}.items():
+        if given.get(name) and not target.tls:
+            raise UsageError(
+                f"{option} is about TLS, and {target.url} is without: give --url https://…, or leave it out"
+            )
 
 
 def payload_options(given: dict[str, Any]) -> PayloadOptions:

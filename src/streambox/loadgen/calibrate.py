@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
+from streambox.errors import RunFailed
 from streambox.loadgen.certificate import Calibration, machine
 from streambox.loadgen.climb import Climb
 from streambox.loadgen.find_max import Found, Search, Segment
 from streambox.loadgen.payload import Target
 from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.run import RunOptions
-from streambox.loadgen.session import run_load
+from streambox.loadgen.session import check_finished, run_load
 from streambox.loadgen.static_server import static_server
+from streambox.loadgen.summary import FAILED
 
 if TYPE_CHECKING:
     from streambox.loadgen.session import Finished
@@ -40,6 +42,8 @@ def calibrate(
     Requests are sent, and answers checked, as a run does both if it is not told otherwise.
 
     Returns the calibration, None where not even the lowest rate does, and every rate tried.
+
+    Raises RunFailed when it is interrupted: what has held by then says nothing of what would have.
     """
     with static_server() as port:
         segments = _Segments(port, budget_ns, segment_ns, console, workers)
@@ -54,6 +58,10 @@ def calibrate(
             most_segments=_MOST_SEGMENTS,
         )
         segments.play(search)
+    if segments.interrupted:
+        raise RunFailed(
+            "interrupted: nothing is certified; what was certified before, if anything, still holds"
+        )
     found = search.found()
     if found.rate_per_s is None:
         return None, found
@@ -61,7 +69,11 @@ def calibrate(
 
 
 class _Segments:
-    """Short runs at the server on *port*, each with arrivals of its own."""
+    """
+    Short runs at the server on *port*, each with arrivals of its own.
+
+    ``interrupted``: somebody stopped one, and there will be no more.
+    """
 
     def __init__(self, port: int, budget_ns: int, segment_ns: int, console: Console, workers: int) -> None:
         self._options = RunOptions(target=Target("127.0.0.1", port, "/"), workers=workers)
@@ -69,20 +81,27 @@ class _Segments:
         self._segment_ns = segment_ns
         self._console = console
         self._played = 0
-        self._interrupted = False
+        self.interrupted = False
 
     def play(self, search: Climb | Search) -> None:
         """All that *search* asks for, unless it is interrupted."""
-        while not self._interrupted and (rate := search.rate_per_s) is not None:
+        while not self.interrupted and (rate := search.rate_per_s) is not None:
             finished = self._run(rate)
-            self._interrupted = len(finished.outcomes) < len(finished.schedule)
-            if not self._interrupted:
+            self.interrupted = finished is None
+            if finished is not None:
                 search.add(self._told(rate, finished))
 
-    def _run(self, rate: float) -> Finished:
+    def _run(self, rate: float) -> Finished | None:
+        """None when it was interrupted."""
         workload = WorkloadOptions(rate_per_s=rate, duration_ns=self._segment_ns, seed=self._played)
         self._played += 1
-        return run_load(workload, self._options, "digits", _SILENT, quiet=True)
+        try:
+            finished = run_load(workload, self._options, "digits", _SILENT, quiet=True)
+        except KeyboardInterrupt:  # while nothing was being sent
+            return None
+        if finished.summary["verdict"]["status"] == FAILED:
+            check_finished(finished.summary, allow_invalid=True)
+        return None if finished.stopped else finished
 
     def _told(self, rate: float, finished: Finished) -> Segment:
         outcomes = finished.outcomes

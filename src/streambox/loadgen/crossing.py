@@ -92,11 +92,12 @@ def _fitted(trials: Sequence[Trial], objective: int, allowed: float) -> Crossing
 
 
 def _columns(trials: Sequence[Trial], objective: int) -> tuple[Floats, Floats, Floats]:
-    """Of every segment: its rate, how many missed, how many were offered."""
+    """Of every segment: its rate, how many missed, how many could."""
     rows = [(trial.rate_per_s, trial.segments) for trial in trials]
     rates = np.array([rate for rate, segments in rows for _ in segments])
     missed = np.array([float(one.missed[objective]) for _, segments in rows for one in segments])
-    return rates, missed, np.array([float(max(1, one.offered)) for _, segments in rows for one in segments])
+    asked = np.array([float(one.asked(objective)) for _, segments in rows for one in segments])
+    return rates, missed, asked
 
 
 def _regression(design: Floats, missed: Floats, offered: Floats) -> tuple[Floats, Floats, Floats]:

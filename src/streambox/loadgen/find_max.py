@@ -35,6 +35,7 @@ class Segment(msgspec.Struct, frozen=True):
     """
     One segment at one rate: how many were offered, and how many missed each objective.
 
+    ``concerned``: how many of those offered each objective is about; empty: it is all of them.
     ``p50_ms`` and ``p99_ms`` are of the response time, None where there is none.
     """
 
@@ -42,6 +43,11 @@ class Segment(msgspec.Struct, frozen=True):
     missed: tuple[int, ...]
     p50_ms: float | None = None
     p99_ms: float | None = None
+    concerned: tuple[int, ...] = ()
+
+    def asked(self, objective: int) -> int:
+        """How many requests could miss the objective; at least 1, so that a share is one."""
+        return max(1, self.concerned[objective] if self.concerned else self.offered)
 
 
 class Trial(msgspec.Struct):
@@ -53,7 +59,7 @@ class Trial(msgspec.Struct):
     clear: bool = False
 
     def shares(self, objective: int) -> list[float]:
-        return [segment.missed[objective] / max(1, segment.offered) for segment in self.segments]
+        return [segment.missed[objective] / segment.asked(objective) for segment in self.segments]
 
     def share(self, objective: int) -> float:
         return statistics.fmean(self.shares(objective))
@@ -77,7 +83,8 @@ class Found(msgspec.Struct, frozen=True):
 
     ``low`` is the highest rate that clearly holds, ``high`` the lowest that clearly fails,
     None where there was none: the truth lies between them. ``crossing`` is the best guess
-    at it, with its interval: None where no rate fails, or none holds.
+    at it, with its interval: None where no rate fails, or none holds. ``interrupted``: somebody
+    stopped the search before it was over.
     """
 
     rate_per_s: float | None
@@ -85,6 +92,7 @@ class Found(msgspec.Struct, frozen=True):
     high: float | None
     trials: tuple[Trial, ...]
     crossing: Crossing | None = None
+    interrupted: bool = False
 
 
 class Search:
@@ -119,6 +127,7 @@ class Search:
         self._most_segments = most_segments
         self._in_the_end = min(segments_in_the_end, most_segments)
         self._decided: list[Trial] = []
+        self._interrupted = False
         self._trial: Trial | None = Trial(min(max(start_per_s, lowest_per_s), highest_per_s))
 
     @property
@@ -149,6 +158,11 @@ class Search:
         """The rate cannot be tried: the search ends with what is known."""
         self._trial = None
 
+    def interrupt(self) -> None:
+        """Somebody does not want to wait for the end: likewise, and the result says so."""
+        self._interrupted = True
+        self.give_up()
+
     def found(self) -> Found:
         """What is known so far."""
         holding, _ = self._ends()
@@ -157,6 +171,7 @@ class Search:
             *clear_ends(self._decided),
             tuple(sorted(self._decided, key=lambda trial: trial.rate_per_s)),
             self._crossing(),
+            self._interrupted,
         )
 
     def _crossing(self) -> Crossing | None:
@@ -175,8 +190,8 @@ class Search:
         if mean - reach > allowed:
             return "fails"
         # That none of n missed shows a share below about 3/n, and no less (the rule of three).
-        offered = sum(segment.offered for segment in trial.segments)
-        return "holds" if max(mean + reach, 3 / max(1, offered)) <= allowed else None
+        asked = sum(segment.asked(objective) for segment in trial.segments)
+        return "holds" if max(mean + reach, 3 / asked) <= allowed else None
 
     def _close(self, trial: Trial, verdict: Verdict, *, clear: bool) -> None:
         if trial.verdict is None:

@@ -29,8 +29,10 @@ def write_found(path: Path, options: FindOptions, found: Found) -> None:
         "No rate holds" if found.rate_per_s is None else f"{found.rate_per_s:,.1f}/s holds {objectives}"
     )
     remarks = "" if found.crossing is None else f"<li>{crossing_text(found.crossing).capitalize()}</li>"
+    if found.interrupted:
+        remarks += "<li>Interrupted before the search was over</li>"
     segments = sum(len(trial.segments) for trial in found.trials)
-    level = "failed" if found.rate_per_s is None else "valid"
+    level = "failed" if found.rate_per_s is None or found.interrupted else "valid"
     body = [
         f'<header class="verdict" style="--level:var(--{level})"><p class="kind">Highest rate</p>'
         f"<h1>{escape(headline)}</h1><ul>{remarks}</ul></header>",

@@ -139,13 +139,19 @@ class LaneSending(msgspec.Struct, frozen=True):
 
 
 def payloads_of(
-    sending: Sequence[LaneSending], target: Target, tls: ssl.SSLContext | None = None
+    sending: Sequence[LaneSending],
+    target: Target,
+    tls: ssl.SSLContext | None = None,
+    made: dict[LaneSending, PayloadSet] | None = None,
 ) -> list[PayloadSet]:
-    """The payloads of each lane; equal ones are made once. Raises as ``make_payloads``."""
-    made = {
-        each: make_payloads(target, each.model, each.seed, each.options, tls)
-        for each in dict.fromkeys(sending)
-    }
+    """
+    The payloads of each lane; equal ones are made once. *made*: those that were made for this
+    target before, to which what is new is added. Raises as ``make_payloads``.
+    """
+    made = {} if made is None else made
+    for each in sending:
+        if each not in made:
+            made[each] = make_payloads(target, each.model, each.seed, each.options, tls)
     return [made[each] for each in sending]
 
 

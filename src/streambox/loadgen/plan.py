@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 
 from streambox.errors import UsageError
-from streambox.workload.arrivals import Arrivals, arrivals_at_rate, arrivals_in_units
-from streambox.workload.counts import read_counts, shape_counts
+from streambox.workload.arrivals import Arrivals, arrivals_at_rate, arrivals_in_units, check_total
+from streambox.workload.counts import MOST_UNITS, read_counts, shape_counts
 from streambox.workload.events import Events
 from streambox.workload.lane_durations import lane_durations
 from streambox.workload.lanes import LaneRule, assign
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from streambox.workload.traces.durations import Durations
 
 _NS_PER_S: Final = 1_000_000_000
+_FEW_UNITS: Final = 65_536  # of a pattern, drawn in a moment; a longer one begins with them
 
 
 class WorkloadOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,10 +216,18 @@ def _counts(options: WorkloadOptions) -> list[int]:
     elif options.workload_dir is not None:
         counts = read_counts(Path(options.workload_dir) / f"{options.type}-load.txt")
     else:
-        counts = generate(options.type, options.length or DEFAULT_UNITS[options.type], options.seed)
+        counts = _built_in(options, options.length or DEFAULT_UNITS[options.type])
     length = options.length
     if length is not None and length > len(counts):
         raise UsageError(
             f"len is {length}, but the workload has only {len(counts)} time units: give at most that"
         )
     return shape_counts(counts, options.multiple, length, options.gap_time, options.lap_time)
+
+
+def _built_in(options: WorkloadOptions, units: int) -> list[int]:
+    """Raises UsageError where the first units have more requests than can be replayed: no more are drawn."""
+    if _FEW_UNITS < units <= MOST_UNITS:
+        first = shape_counts(generate(options.type, _FEW_UNITS, options.seed), options.multiple)
+        check_total(sum(first))
+    return generate(options.type, units, options.seed)

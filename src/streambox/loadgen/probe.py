@@ -12,9 +12,10 @@ from streambox.errors import UsageError
 from streambox.loadgen.find_max import PERCENTILES, Found, Search, Segment, Trial
 from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.session import check_finished, run_load
-from streambox.loadgen.slo import Objective
-from streambox.loadgen.summary import environment
+from streambox.loadgen.slo import Objective, check_concerned
+from streambox.loadgen.summary import FAILED, environment
 from streambox.loadgen.table import ms_text
+from streambox.workload.schedule import Lane
 
 if TYPE_CHECKING:
     from streambox.loadgen.crossing import Crossing
@@ -48,18 +49,20 @@ def find_max_rate(
     """
     The highest rate at which every objective holds. Progress goes to *console*, a line a rate.
 
-    Ends early, with what is known, at a rate that the generator itself has not kept three times
-    in a row.
+    Ends early, with what is known, when it is interrupted, and at a rate that the generator itself
+    has not kept three times in a row.
 
-    Raises UsageError for objectives that are not about a share of the requests, RunFailed
-    when an answer was wrong or nobody answers.
+    Raises UsageError for objectives that are not about a share of the requests, or about none of
+    them, before anything is sent; RunFailed when an answer was wrong, nobody answers, or a worker dies.
     """
+    check_concerned(options.objectives, (Lane(model),))
     search = _search(options)
     segments = late = 0
     while (rate := search.rate_per_s) is not None:
         finished = _segment(options, run, model, payloads, rate, options.seed + segments)
         segments += 1
         if finished is None:
+            search.interrupt()
             break
         if not finished.summary["verdict"]["valid"]:
             late += 1
@@ -106,10 +109,13 @@ def _segment(
         rate_per_s=rate, duration_ns=options.segment_ns, arrivals=options.arrivals, seed=seed
     )
     run = msgspec.structs.replace(run, warm_up_ns=options.warm_up_ns)
-    finished = run_load(workload, run, model, _SILENT, quiet=True, sending=payloads)
-    if finished.summary["wrong"]:
+    try:
+        finished = run_load(workload, run, model, _SILENT, quiet=True, sending=payloads)
+    except KeyboardInterrupt:  # while nothing was being sent
+        return None
+    if finished.summary["wrong"] or finished.summary["verdict"]["status"] == FAILED:
         check_finished(finished.summary, allow_invalid=True)
-    return finished if len(finished.outcomes) == len(finished.schedule) else None
+    return None if finished.stopped else finished
 
 
 def _judged(options: FindOptions, finished: Finished) -> Segment:
@@ -117,7 +123,8 @@ def _judged(options: FindOptions, finished: Finished) -> Segment:
     lanes = finished.schedule.lanes
     missed = tuple(int(one.missed(measured, lanes).sum()) for one in options.objectives)
     response_ms = finished.summary["response_ms"]
-    return Segment(len(measured), missed, response_ms["p50"], response_ms["p99"])
+    concerned = tuple(one.count(measured, lanes) for one in options.objectives)
+    return Segment(len(measured), missed, response_ms["p50"], response_ms["p99"], concerned)
 
 
 def _reasons(finished: Finished) -> str:
@@ -137,6 +144,8 @@ def found_table(options: FindOptions, found: Found) -> Table:
     """The curve: every rate tried, lowest first."""
     title = "no rate holds" if found.rate_per_s is None else f"{found.rate_per_s:,.1f}/s holds"
     low, high = ("–" if bound is None else f"{bound:,.1f}/s" for bound in (found.low, found.high))
+    if found.interrupted:
+        title = f"{title} (interrupted before the search was over)"
     caption = f"clearly holds: {low}, clearly fails: {high}, {options.arrivals} arrivals"
     if found.crossing is not None:
         caption = f"{crossing_text(found.crossing)}\n{caption}"
@@ -169,6 +178,7 @@ def found_json(options: FindOptions, found: Found) -> bytes:
         "arrivals": options.arrivals,
         "segment_s": options.segment_ns / 1e9,
         "seed": options.seed,
+        "interrupted": found.interrupted,
         "rate_per_s": found.rate_per_s,
         "limit_per_s": None if found.crossing is None else found.crossing._asdict(),
         "clearly_holds_per_s": found.low,

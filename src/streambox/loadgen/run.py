@@ -160,6 +160,10 @@ class Run:
         self._sending.stop()
         self._give_up_waiting()
 
+    @property
+    def stopped(self) -> bool:
+        return self._stopping
+
     def _make_loop(self) -> SendingLoop:
         loop, options = asyncio.get_running_loop(), self._options
         if options.concurrency is None:

@@ -19,6 +19,7 @@ from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.record import WRONG
 from streambox.loadgen.report import write_report
 from streambox.loadgen.run import Run, RunOptions
+from streambox.loadgen.slo import check_concerned
 from streambox.loadgen.spool import SCHEDULE, RunState, discard, recording
 from streambox.loadgen.summary import CLOSED_LOOP, FAILED, OPEN_LOOP, summarise
 from streambox.loadgen.workers import SharedRun
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
 
 
 class Finished(NamedTuple):
-    """What a run leaves."""
+    """What a run leaves. ``stopped``: somebody stopped it, whether before its last request or after."""
 
     schedule: Schedule
     outcomes: Outcomes
     summary: dict[str, Any]
+    stopped: bool = False
 
 
 def run_load(
@@ -55,22 +57,26 @@ def run_load(
     sending: PayloadOptions | None = None,
     schedule: Schedule | None = None,
     mix: Mix | None = None,
+    made: dict[LaneSending, PayloadSet] | None = None,
 ) -> Finished:
     """
     Replay *workload*, or the *schedule* or the *mix* that is given, and return what came of it.
 
     With a *mix*, a schedule's requests are those of its streams, and so are objectives beside ours.
 
+    *made*: payloads that need not be made again, such as those that the schedule was drawn for.
+
     With *out*, what has come of it so far lies there while the run goes on: see ``recover``.
 
-    Raises UsageError for a workload that cannot be drawn, RunFailed when the target
-    cannot be reached at all.
+    Raises UsageError for a workload that cannot be drawn, or an objective about a tenant or model
+    that is not in it, before anything is sent; RunFailed when the target cannot be reached at all.
     """
     _check_workers(options)
     closed = options.concurrency is not None
     if mix is not None:
         objectives = [*objectives, *mix.objectives]
-    schedule, cargo, payloads = _prepare(workload, options, model, sending, mix, schedule)
+    check_concerned(objectives, _lanes(model, mix, schedule))
+    schedule, cargo, payloads = _prepare(workload, options, model, sending, mix, schedule, made)
     for line in () if quiet else schedule.recipe.get("fidelity", ()):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     mode = CLOSED_LOOP if closed else OPEN_LOOP
@@ -94,7 +100,8 @@ def run_load(
         if not closed and len(outcomes) < len(schedule):  # it was stopped: up to there it lasted
             last_ns = int(outcomes.intended_ns[-1]) if len(outcomes) else 0
             state = msgspec.structs.replace(state, duration_ns=last_ns)
-        return finish(schedule, outcomes, state, objectives, run.failure)
+        finished = finish(schedule, outcomes, state, objectives, run.failure)
+        return finished._replace(stopped=run.stopped)
 
 
 def finish(
@@ -194,6 +201,7 @@ def _prepare(
     sending: PayloadOptions | None,
     mix: Mix | None,
     schedule: Schedule | None,
+    made: dict[LaneSending, PayloadSet] | None,
 ) -> tuple[Schedule, list[LaneSending], list[PayloadSet]]:
     """
     What goes out when, and for each lane of it out of which payloads.
@@ -201,11 +209,8 @@ def _prepare(
     *schedule*: one that was drawn before, of *mix* or of another for the same lanes. Raises
     UsageError, RunFailed.
     """
-    lanes = (Lane(model),) if mix is None else mix.lanes
-    if schedule is not None:
-        lanes = schedule.lanes
-    cargo = _cargo(lanes, workload, sending, mix, schedule)
-    payloads = payloads_of(cargo, options.target, options.tls_context())
+    cargo = _cargo(_lanes(model, mix, schedule), workload, sending, mix, schedule)
+    payloads = payloads_of(cargo, options.target, options.tls_context(), made)
     if schedule is not None:
         _check_payloads(schedule, payloads)
         return schedule, cargo, payloads
@@ -216,6 +221,13 @@ def _prepare(
     else:
         drawn = (_closed_schedule if closed else draw_schedule)(workload, model, counts[0])
     return drawn, cargo, payloads
+
+
+def _lanes(model: str, mix: Mix | None, schedule: Schedule | None) -> tuple[Lane, ...]:
+    """Whose requests there will be."""
+    if schedule is not None:
+        return schedule.lanes
+    return (Lane(model),) if mix is None else mix.lanes
 
 
 def _cargo(

@@ -21,6 +21,7 @@ from streambox.units import format_duration, parse_duration, parse_rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from streambox.loadgen.record import Outcomes
     from streambox.workload.schedule import Lane
@@ -33,6 +34,7 @@ _PERCENTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?)")
 _EXAMPLES: Final = "p99<50ms, mean<10ms, ok>99.9%, errors<0.1%, throughput>450/s, tenant=acme:p95<20ms"
 _RELATIONS: Final = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _ENDLESS: Final = 2**62
+_MOST_NAMES: Final = 10
 
 Kind = Literal["percentile", "max", "mean", "ok", "errors", "throughput"]
 
@@ -87,6 +89,14 @@ class Objective(msgspec.Struct, frozen=True):
             return np.zeros(len(outcomes), np.bool_)
         slow: Mask = outcomes.done_ns - outcomes.intended_ns > self.limit
         return slow & self._lanes(lanes)[outcomes.lane]
+
+    def count(self, outcomes: Outcomes, lanes: Sequence[Lane]) -> int:
+        """How many requests it is about."""
+        return len(self._mine(outcomes, lanes))
+
+    def concerns(self, lanes: Sequence[Lane]) -> bool:
+        """Whether it is about any of *lanes*."""
+        return bool(self._lanes(lanes).any())
 
     def _mine(self, outcomes: Outcomes, lanes: Sequence[Lane]) -> Outcomes:
         if self.tenant is None and self.model is None:
@@ -150,6 +160,30 @@ def good(outcomes: Outcomes, objectives: Sequence[Objective], lanes: Sequence[La
     for objective in objectives:
         mask = mask & ~objective.slow(outcomes, lanes)
     return mask
+
+
+def check_concerned(objectives: Sequence[Objective], lanes: Sequence[Lane]) -> None:
+    """Raises UsageError for an objective about a tenant or model that none of *lanes* is."""
+    for objective in objectives:
+        if not objective.concerns(lanes):
+            raise UsageError(f"{objective.text!r} is about no request: {_there_are(objective, lanes)}")
+
+
+def _there_are(objective: Objective, lanes: Sequence[Lane]) -> str:
+    """What is there, of that which the objective names and does not find."""
+    tenants, models = {lane.tenant for lane in lanes} - {""}, {lane.model for lane in lanes}
+    if objective.model is not None and objective.model not in models:
+        return f"the models are {_names(models)}"
+    if objective.tenant is not None and objective.tenant not in tenants:
+        return (
+            f"the tenants are {_names(tenants)}" if tenants else "the run has no tenants, leave tenant= out"
+        )
+    return f"the tenants and models go together as {_names({str(lane) for lane in lanes})}"
+
+
+def _names(names: AbstractSet[str]) -> str:
+    first = ", ".join(sorted(names)[:_MOST_NAMES])
+    return f"{first}, …" if len(names) > _MOST_NAMES else first
 
 
 def parse_objective(text: str) -> Objective:

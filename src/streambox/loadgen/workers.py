@@ -87,6 +87,11 @@ class SharedRun:
             if self._stops > 1:
                 asyncio.get_running_loop().call_later(_GRACE_S, worker.kill)
 
+    @property
+    def stopped(self) -> bool:
+        """By somebody: not since a worker failed."""
+        return self._stops > 0 and self.failure is None
+
     async def _start(self) -> None:
         """Until all are connected. Raises what the first of them that cannot says."""
         schedule, of = self._spool.schedule, self._options.workers

@@ -33,7 +33,7 @@ def arrivals_in_units(counts: Sequence[int], unit_ns: int, random: np.random.Gen
             f"{len(counts)} time units of {unit_ns / NS_PER_S:g} s are no workload: change the time unit"
         )
     total = sum(counts)
-    _check_total(total)
+    check_total(total)
     per_unit = np.asarray(counts, dtype=np.int64)
     unit = np.repeat(np.arange(len(per_unit), dtype=np.int64), per_unit)
     inside = random.random(total)
@@ -53,7 +53,7 @@ def arrivals_in_cells(
     than can be replayed, before anything is drawn.
     """
     total = int(counts.sum())
-    _check_total(total)
+    check_total(total)
     order = np.argsort(starts_ns, kind="stable")
     starts_ns, counts, labels = starts_ns[order], counts[order], labels[order]
     instants, callers = np.empty(total, np.int64), np.empty(total, np.int32)
@@ -96,7 +96,7 @@ def arrivals_at_rate(
     if duration_ns <= 0:
         raise UsageError("the duration is 0: give one such as 30s")
     expected = rate_per_s * duration_ns / NS_PER_S
-    _check_total(expected)
+    check_total(expected)
     if arrivals == "constant":
         gap_ns = min(NS_PER_S / rate_per_s, duration_ns)  # a gap without end would make no number
         instants: Instants = np.floor(np.arange(int(np.ceil(expected))) * gap_ns).astype(np.int64)
@@ -106,7 +106,8 @@ def arrivals_at_rate(
     return np.sort((random.random(total) * duration_ns).astype(np.int64))
 
 
-def _check_total(total: float) -> None:
+def check_total(total: float) -> None:
+    """Raises UsageError for more requests than can be replayed."""
     if total > MOST_REQUESTS:
         raise UsageError(
             f"the workload has {total:.3g} requests, the most is {MOST_REQUESTS:.0e}: scale it down"

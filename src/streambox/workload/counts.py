@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MOST_UNITS: Final = 10_000_000  # a third of a year in seconds
 MOST_PER_UNIT: Final = 10**12
+_MOST_DIGITS: Final = 12
+_MOST_SHOWN: Final = 20
 
 
 def get_workload(
@@ -74,14 +76,19 @@ def read_counts(path: Path) -> list[int]:
         raise UsageError(f"{path}: no such workload file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as a workload: {error}") from None
-    counts = []
-    for position, word in enumerate(words, start=1):
-        if not word.isdigit() or len(word) > 12:
-            raise UsageError(f"{path}: count {position} is {word[:20]!r}: expected a whole number from 0")
-        counts.append(int(word))
+    counts = [_count(path, position, word) for position, word in enumerate(words, start=1)]
     if not counts:
         raise UsageError(f"{path}: is empty: expected counts, one per time unit")
     return counts
+
+
+def _count(path: Path, position: int, word: str) -> int:
+    shown = word if len(word) <= _MOST_SHOWN else f"{word[:_MOST_SHOWN]}…"
+    if not word.isdigit():
+        raise UsageError(f"{path}: count {position} is {shown!r}: expected a whole number from 0")
+    if len(word.lstrip("0")) > _MOST_DIGITS:
+        raise UsageError(f"{path}: count {position} is {shown}: too large, the most is {MOST_PER_UNIT:.0e}")
+    return int(word.lstrip("0") or "0")
 
 
 def write_counts(path: Path, counts: Sequence[int]) -> None:

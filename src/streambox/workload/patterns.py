@@ -7,6 +7,7 @@ what comes before it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -124,8 +125,15 @@ def _on_share(units: int, shape: BurstShape, rng: np.random.Generator) -> Floats
     """For each unit, the share of it that lies within a burst, in [0, 1]."""
     edges = np.arange(units + 1, dtype=float)
     covered = np.zeros(units + 1)  # burst time up to each edge
+    settled, before = 0, 0.0  # edges that all pieces so far begin before; the time of these pieces
     for start, length in _pieces(units, shape, rng):
-        covered += np.clip(edges - start, 0, length)
+        first, last = int(start), min(math.ceil(start + length) + 1, units + 1)
+        if last > settled:
+            covered[settled:last] = before
+            settled = last
+        covered[first:last] += np.clip(edges[first:last] - start, 0, length)
+        before += length
+    covered[settled:] = before
     return np.clip(np.diff(covered), 0, 1)
 
 

@@ -147,6 +147,21 @@ def test_a_server_that_holds_nothing_is_found_out():
     assert [trial.rate_per_s for trial in one.found().trials] == [1, 2, 4, 8]
 
 
+def test_the_share_that_missed_is_of_the_requests_that_the_objective_is_about():
+    """90 of a tenant's 100 missed it, beside 900 requests of others."""
+    one = search(start_per_s=10, highest_per_s=10, lowest_per_s=10)
+    one.add(Segment(1000, (90,), concerned=(100,)))
+    (trial,) = one.found().trials
+    assert (trial.share(0), trial.verdict) == (0.9, "fails")
+
+
+def test_nothing_missed_by_a_tenant_with_few_requests_shows_nothing():
+    one = search(start_per_s=10)
+    for _ in range(3):
+        one.add(Segment(1000, (0,), concerned=(50,)))
+    assert one.rate_per_s == 10
+
+
 def test_giving_up_keeps_what_is_known():
     one = search(start_per_s=10)
     for _ in range(3):
@@ -154,3 +169,13 @@ def test_giving_up_keeps_what_is_known():
     one.give_up()
     assert one.rate_per_s is None
     assert one.found().rate_per_s == 10
+    assert not one.found().interrupted
+
+
+def test_an_interrupted_search_tells_what_is_known_and_that_it_was_interrupted():
+    one = search(start_per_s=10)
+    for _ in range(3):
+        one.add(Segment(1000, (0,)))
+    one.interrupt()
+    assert one.rate_per_s is None
+    assert (one.found().rate_per_s, one.found().interrupted) == (10, True)

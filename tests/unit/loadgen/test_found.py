@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -64,7 +65,7 @@ def test_the_json_has_the_limit_and_the_curve():
     assert set(content["limit_per_s"]) == {"rate_per_s", "low", "high"}
     assert content["rate_per_s"] == FOUND.rate_per_s
     assert content["curve"][0]["segments"][0] == {
-        "offered": 10_000, "missed": [0, 0], "p50_ms": 2.0, "p99_ms": pytest.approx(20),
+        "offered": 10_000, "missed": [0, 0], "p50_ms": 2.0, "p99_ms": pytest.approx(20), "concerned": [],
     }  # fmt: skip
 
 
@@ -96,3 +97,15 @@ def test_a_search_that_found_nothing_has_a_page_all_the_same(tmp_path):
     search = Search([0.01], start_per_s=1, lowest_per_s=1, highest_per_s=9, precision=0.1, most_segments=5)
     search.give_up()
     assert charts_in(tmp_path / "none.html", search.found())[1] == {}
+
+
+def test_an_interrupted_search_says_so_in_the_table_the_json_and_the_page(tmp_path):
+    interrupted = msgspec.structs.replace(FOUND, interrupted=True)
+    console = Console(width=160)
+    with console.capture() as capture:
+        console.print(found_table(OPTIONS, interrupted))
+    assert "interrupted before the search was over" in capture.get()
+    assert json.loads(found_json(OPTIONS, interrupted))["interrupted"] is True
+    assert json.loads(found_json(OPTIONS, FOUND))["interrupted"] is False
+    write_found(tmp_path / "found.html", OPTIONS, interrupted)
+    assert "Interrupted before the search was over" in (tmp_path / "found.html").read_text()

@@ -292,3 +292,18 @@ def test_a_schedule_drawn_from_counts_is_the_seeds_own(tmp_path):
     given = TraceOptions(path=str(tmp_path / "p.txt"))
     first, again, other = (schedule_of(trace=given, seed=seed) for seed in (1, 1, 2))
     assert first.sha256 == again.sha256 != other.sha256
+
+
+def test_a_long_pattern_is_refused_by_its_first_units_before_the_rest_is_drawn(monkeypatch):
+    drawn = []
+
+    def counts(type, units, seed):
+        drawn.append(units)
+        return [1000] * units
+
+    monkeypatch.setattr("streambox.loadgen.plan.generate", counts)
+    with pytest.raises(UsageError, match=r"requests, the most is"):
+        draw_schedule(WorkloadOptions(length=9_999_999), "digits", 10)
+    assert max(drawn) < 100_000
+    drawn.clear()
+    assert len(draw_schedule(WorkloadOptions(length=99_999, multiple=0.001), "digits", 10)) == 99_999

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from streambox.errors import RunFailed
+from streambox.errors import RunFailed, UsageError
+from streambox.loadgen.payload import Target
+from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.record import OK, Recorder
-from streambox.loadgen.session import check_finished, finish
+from streambox.loadgen.run import RunOptions
+from streambox.loadgen.session import check_finished, finish, run_load
 from streambox.loadgen.slo import parse_objective
 from streambox.loadgen.spool import RunState
 from streambox.loadgen.summary import OPEN_LOOP
@@ -81,3 +85,21 @@ def test_an_objective_looks_only_at_the_measured_part():
     slow_start = [500] * 20 + [5] * 80
     assert not finished(slow_start, "max<50ms").summary["objectives"][0]["holds"]
     assert finished(slow_start, "max<50ms", warm_up_ns=2 * SECOND).summary["objectives"][0]["holds"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "there_are"),
+    [("tenant=nobody:ok>9%", "the tenants are acme, zoo"), ("model=zzz:ok>9%", "the models are digits")],
+)
+def test_an_objective_about_nobody_in_a_schedule_is_refused_before_the_server_is_asked(objective, there_are):
+    schedule = Schedule(np.arange(2), np.zeros(2, np.int32), np.arange(2, dtype=np.uint8), LANES, {})
+    nobody = RunOptions(target=Target("127.0.0.1", 1, "/"))
+    with pytest.raises(UsageError, match=f"is about no request: {there_are}"):
+        run_load(
+            WorkloadOptions(),
+            nobody,
+            "digits",
+            Console(quiet=True),
+            objectives=[parse_objective(objective)],
+            schedule=schedule,
+        )

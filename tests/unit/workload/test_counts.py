@@ -73,6 +73,12 @@ def test_tabs_and_line_ends_separate_counts_too(tmp_path):
     assert read_counts(path) == [1188, 205, 221, 7]
 
 
+def test_leading_zeros_make_no_count_too_large(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text(f"{'0' * 5000}7 {'0' * 13}")
+    assert read_counts(path) == [7, 0]
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [
@@ -81,7 +87,9 @@ def test_tabs_and_line_ends_separate_counts_too(tmp_path):
         (b"1 2 -3", "count 3 is '-3'"),
         (b"1 2.5", "count 2 is '2.5'"),
         (b"nan", "count 1 is 'nan'"),
-        (b"1 99999999999999999999", "count 2"),
+        (b"1 99999999999999999999", "count 2 is 99999999999999999999: too large, the most is 1e+12"),
+        (b"9" * 5000, "count 1 is 99999999999999999999…: too large"),
+        (b"x" * 50, "count 1 is 'xxxxxxxxxxxxxxxxxxxx…': expected a whole number"),
         (b"\x00\x01\xff\xfe", "cannot be read"),
         ("٣".encode(), "cannot be read"),
     ],

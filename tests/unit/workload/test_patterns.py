@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,23 @@ def test_a_pattern_of_no_units_is_refused():
 def test_a_pattern_longer_than_memory_is_refused():
     with pytest.raises(UsageError, match="at most"):
         generate("periodic", 10**12, 0)
+
+
+@pytest.mark.parametrize(
+    ("units", "seed", "sha256"),
+    [
+        (1, 0, "fe675fe7aaee830b"),
+        (300, 7, "bb686dc8fbd622e8"),
+        (1440, 0, "80d62ad009f67585"),
+        (1440, 7, "7b6e85dd8773daeb"),
+        (5000, 0, "ef2916806a856a8d"),
+    ],
+)
+def test_a_bursty_pattern_stays_what_it_is(units, seed, sha256):
+    text = " ".join(map(str, generate("bursty", units, seed)))
+    assert hashlib.sha256(text.encode()).hexdigest().startswith(sha256)
+
+
+def test_a_bursty_pattern_of_a_month_in_seconds_comes_to_an_end():
+    """Were each burst compared with each unit, it would take hours."""
+    assert np.mean(generate("bursty", 30 * 86_400, 0)) == pytest.approx(1512, abs=75)

@@ -12,6 +12,7 @@ from streambox.workload.arrivals import MOST_REQUESTS
 from streambox.workload.traces.arrivals import Calls, Counts
 from streambox.workload.traces.base import BadRow, Trace
 from streambox.workload.traces.file import TraceFile
+from streambox.workload.traces.numbers import date_time
 from streambox.workload.traces.registry import find_format
 from streambox.workload.traces.rows import about, numbered, read_rows
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from streambox.workload.traces.rows import Lines, Rows
 
 _HEAD_LINES: Final = 100
+_FIRST_DATE_NS: Final = 10**18  # September 2001: what is beyond it, in a trace, was counted from 1970 on
 
 
 def read_trace(
@@ -126,4 +128,9 @@ def _notes(trace_format: TraceFormat) -> Iterator[str]:
         if arrivals.late:
             yield f"sorted: {arrivals.late:,} times an arrival was earlier than the one before it"
         if arrivals.origin_ns:
-            yield f"the first arrival, at {trace_format.moment(arrivals.origin_ns)} of the trace, is at 0"
+            yield f"the first arrival, at {_moment(trace_format, arrivals.origin_ns)} of the trace, is at 0"
+
+
+def _moment(trace_format: TraceFormat, ns: int) -> str:
+    """As a person would say it: what counts from 1970 on is a date, not a duration."""
+    return date_time(ns) if ns >= _FIRST_DATE_NS else trace_format.moment(ns)

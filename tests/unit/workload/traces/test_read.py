@@ -238,3 +238,18 @@ def test_arrivals_of_counts_are_the_seeds_own(tmp_path):
     path = written(tmp_path, b"5 3 8\n")
     first, again, other = (read(path, seed=seed).events.instants_ns.tolist() for seed in (1, 1, 2))
     assert first == again != other
+
+
+@pytest.mark.parametrize(
+    ("line", "moment"),
+    [
+        ('{"timestamp": 1700158546500, "input_length": 1, "output_length": 1}', "2023-11-16 18:15:46.5"),
+        ('{"timestamp": 27482, "input_length": 1, "output_length": 1}', "27482ms"),
+    ],
+)
+def test_where_a_trace_begins_is_told_as_a_date_if_it_counts_from_1970_on(tmp_path, line, moment):
+    path = tmp_path / "trace.jsonl"
+    path.write_text(f"{line}\n")
+    assert read_trace(TraceOptions(path=str(path))).notes == (
+        f"the first arrival, at {moment} of the trace, is at 0",
+    )
