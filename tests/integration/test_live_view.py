@@ -109,7 +109,8 @@ def url():
         yield server.target.url
 
 
-RUN = ("--rate", "200", "--duration", "1s")
+# Whether the machine lets it keep its schedule is not what these are about.
+RUN = ("--rate", "200", "--duration", "1s", "--allow-invalid")
 
 
 def test_a_terminal_shows_a_picture_that_is_gone_at_the_end_and_the_table_remains(url):
@@ -118,7 +119,7 @@ def test_a_terminal_shows_a_picture_that_is_gone_at_the_end_and_the_table_remain
     for words in ("━", "offered", "achieved", "p90", "send lag p99", "of 1 s"):
         assert words in seen
     assert seen.endswith("\x1b[J\x1b[?25h")
-    assert "Valid: schedule kept" in printed
+    assert "open-loop" in printed.splitlines()[0]  # the verdict, whichever it is
     assert "\x1b" not in printed
 
 
