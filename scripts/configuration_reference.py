@@ -21,9 +21,9 @@ TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
 HEAD = """# Configuration
 
 One YAML file: `--config FILE`, else the one that `$CONFIG_FILE` names, else `$SERVERLESS_ENV.yaml`; with
-none of them the defaults below hold. `${VAR}` and `${VAR:default}` are filled in from the environment. An
-unknown key is an error that names the nearest known one. Relative paths and `module:name` references
-resolve from the file's own folder, then from `PYTHONPATH`.
+none of them the defaults below hold. `${VAR}` and `${VAR:default}` are filled in from the environment (in
+quotes inside `{…}`). An unknown key is an error that names the nearest known one. Relative paths and
+`module:name` references resolve from the file's own folder, then from `PYTHONPATH`.
 
 `streambox config check FILE` says whether a file is valid; `streambox config show` prints what is in effect.
 

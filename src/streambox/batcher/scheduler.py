@@ -479,7 +479,9 @@ class Scheduler:
                 f"the deadline of {timeout_ns / 1e6:g} ms is shorter than the model takes: allow it more"
             )
             raise _refused(exceeded, served.counters, request)
-        hopeless = Hopeless(f"the deadline of {timeout_ns / 1e6:g} ms would pass: {ahead} rows are before it")
+        hopeless = Hopeless(
+            f"the deadline of {timeout_ns / 1e6:g} ms would pass: {ahead} rows and what runs are before it"
+        )
         hopeless.retry_after_s = max(1, math.ceil(late_ns / 1e9))
         raise _refused(hopeless, served.counters, request)
 

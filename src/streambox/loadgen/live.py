@@ -176,5 +176,5 @@ def plain_line(progress: Progress, duration_s: float) -> str:
         f" | errors: {errors_text(progress.errors)}"
         f" | p50 {ms_text(progress.p50_ms)}, p90 {ms_text(progress.p90_ms)}, p99 {ms_text(progress.p99_ms)}"
         f" | batch {number_text(progress.mean_batch_size)}"
-        f" | send lag p99 {ms_text(progress.lag_p99_us, 1e-3)}"
+        f" | {'closed loop' if not progress.total else f'send lag p99 {ms_text(progress.lag_p99_us, 1e-3)}'}"
     )

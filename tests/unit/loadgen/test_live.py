@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from made_runs import progress_at
-from streambox.loadgen.live import PlainView, SilentView, TerminalView, make_live_view
+from streambox.loadgen.live import PlainView, SilentView, TerminalView, make_live_view, plain_line
 
 
 def plain_console() -> Console:
@@ -99,3 +99,10 @@ def test_a_view_that_was_never_started_can_be_updated_and_stopped() -> None:
     view = make_live_view(terminal_console())
     view.update(progress_at(1))
     view.stop()
+
+
+def test_a_line_of_a_closed_loop_says_that_it_is_one():
+    assert "send lag" in plain_line(progress_at(1.0), 30)
+    line = plain_line(progress_at(1.0, total=0), 30)
+    assert line.endswith("| closed loop")
+    assert "send lag" not in line  # there is no schedule to lag behind
