@@ -4,7 +4,7 @@ What keeps a model's requests from harming one another, and a model's trouble fr
 A failed batch is *isolated*: run again as its two halves until the row at fault stands alone. That
 is bounded by its rounds, and by the quarantine of inputs that fail alone again and again. Retries
 that no row explains are paid from a budget, and count towards the model's circuit breaker. Which
-failures count, and why: docs/decisions/0006-which-failures-count.md.
+failures count, and why: docs/decisions/0007-which-failures-count.md.
 """
 
 from __future__ import annotations
