@@ -28,7 +28,7 @@ from streambox.batcher import State
 from streambox.batcher.tenants import Tenant, TokenBucket
 from streambox.errors import StreamBoxError
 from streambox.executor.base import RowErrors
-from virtual import BROKEN, DIED, MS, Bench, has_its_rows
+from virtual import BROKEN, DIED, MS, Bench, has_its_rows, pieces
 
 EVENTS = 1000
 FULL_SCAN_EVERY = 100
@@ -56,6 +56,7 @@ class Storm:
                 window_ms=draw.choice([0, 3, 20]),
                 max_batch_size=draw.choice([1, 4, 8]),
                 max_queue_size=draw.choice([5, 40]),
+                max_request_rows=draw.choice([None, 4, 20]),
                 timeout_ms=draw.choice([30, 400]),
                 slots=draw.randint(1, 3),
                 service_ns=self.service_ns,
@@ -107,7 +108,7 @@ class Storm:
         draw, bench = self.draw, self.bench
         model = draw.choice(self.models)
         request = bench.request(
-            draw.choice([1, 1, 1, 2, 5]),
+            draw.choice([1, 1, 1, 1, 2, 2, 5, 19]),
             model=model,
             width=draw.choice([2, 2, 3]),
             timeout_ms=draw.choice([None, None, 0, 4, 60]),
@@ -141,7 +142,6 @@ class Storm:
             batcher.set_time_window(draw.choice([0, 2, 30]), draw.choice([None, *self.models]))
             return
         model, rows = draw.choice(self.models), draw.choice([1, 4, 8])
-        self.bench.served[model].admission.max_rows = rows
         batcher.set_batch_size(rows, model)
 
     def answered(self, request: Any) -> None:
@@ -169,7 +169,7 @@ class Storm:
         self.events += 1
         for name in self.models:
             served, executor = self.bench.served[name], self.bench.executors[name]
-            violations = served.counters.violations()
+            violations = served.counters.violations() + served.parts.violations()
             assert not violations, violations
             assert 0 <= executor.running <= executor.slots + 1, "more batches than slots and a staged one"
             assert served.running == executor.running, "a slot has leaked"
@@ -183,11 +183,15 @@ class Storm:
         bench, now_ns = self.bench, self.bench.clock.now_ns()
         queued: Counter[str] = Counter()
         by_tenant: Counter[Any] = Counter()
+        parts: Counter[str] = Counter()
         for request in bench.submitted:
             if request.counters is None:
                 assert not self.answers[id(request)], "a refused request was answered as well"
                 continue
             state = request.state
+            parts[request.model] += sum(
+                part.state is State.QUEUED for part in pieces(request) if part is not request
+            )
             if state is State.QUEUED:
                 queued[request.model] += 1
                 assert now_ns <= request.deadline_ns, "queued beyond its deadline"
@@ -201,13 +205,14 @@ class Storm:
                 assert self.kinds[request.request_id] is not HARMLESS or self.was_struck(request)
         for name in self.models:
             assert bench.served[name].counters.queued == queued[name], "queued is not what waits"
+            assert bench.served[name].parts.queued == parts[name], "parts wait of what has ended"
         for tenant in self.tenants:
             assert tenant.in_flight == by_tenant[tenant], "a tenant's count is not what it has in flight"
 
     def was_struck(self, request: Any) -> bool:
         """An outage found it alone in its batch: nobody can tell that from poison."""
         return any(
-            len(batch.requests) == 1 and batch.requests[0] is request
+            len(batch.requests) == 1 and batch.requests[0].request_id == request.request_id
             for batch in self.bench.executors[request.model].started
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streambox.batcher import Batch, PendingRequest, QueueSettings, Scheduler, ServedModel, StreamBoxBatcher
+from streambox.batcher.splitting import Split
 from streambox.clock import VirtualClock
 from streambox.errors import StreamBoxError
 from streambox.executor.base import (
@@ -138,6 +139,7 @@ class Bench:
         window_ms: float = 100,
         max_batch_size: int = 32,
         max_queue_size: int = 10_000,
+        max_request_rows: int | None = None,
         timeout_ms: float = 60_000,
         ready: bool = True,
         policy: str = "window",
@@ -150,6 +152,7 @@ class Bench:
             SPEC,
             QueueSettings(round(window_ms * MS), max_batch_size, policy),
             max_queue_size=max_queue_size,
+            max_request_rows=max_request_rows,
             timeout_ns=round(timeout_ms * MS),
             ready=ready,
         )
@@ -218,7 +221,13 @@ class Bench:
             self.clock.advance_to(due_ns)
 
     def violations(self) -> list[str]:
-        return [line for served in self.served.values() for line in served.counters.violations()]
+        ledgers = [ledger for served in self.served.values() for ledger in (served.counters, served.parts)]
+        return [line for ledger in ledgers for line in ledger.violations()]
+
+
+def pieces(request: PendingRequest) -> list[PendingRequest]:
+    """What of *request* waits and runs: itself, or its parts."""
+    return list(request.parts.parts) if isinstance(request.parts, Split) else [request]
 
 
 def has_its_rows(request: PendingRequest, x: np.ndarray) -> bool:

@@ -71,6 +71,8 @@ class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
 
     ``policy`` says when a batch leaves: ``window``, ``eager``, ``slo``, or a class of
     one's own. ``max_queue_size`` counts requests per model, ``max_batch_size`` rows.
+    A request of more rows runs in several batches, up to ``max_request_rows``; unset: 1024,
+    or the maximum batch size where that is more.
     ``request_timeout`` is how long a caller is kept at most. ``class`` names a user's
     own implementation of the ``Batcher`` interface, as ``package.module:Class``.
     ``drain_timeout`` bounds a shutdown; ``drain_delay`` keeps the listener open that
@@ -84,6 +86,7 @@ class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
     time_window: Duration = Duration(100 * _MS)
     max_batch_size: int = 32
     max_queue_size: int = 10_000
+    max_request_rows: int | None = None
     request_timeout: Duration = Duration(60 * _S)
     class_: str = "streambox.batcher:StreamBoxBatcher"
     drain_timeout: Duration = Duration(30 * _S)
@@ -128,6 +131,7 @@ class ModelSection(Section, frozen=True):
     time_window: Duration | None = None
     max_batch_size: int | None = None
     max_queue_size: int | None = None
+    max_request_rows: int | None = None
     request_timeout: Duration | None = None
     instances: int = 1
     threads: int = 1
@@ -243,6 +247,7 @@ POLICIES: Final = ("window", "eager", "slo")
 _POSITIVE: Final = (
     "max_batch_size",
     "max_queue_size",
+    "max_request_rows",
     "request_timeout",
     "json_body_limit",
     "binary_body_limit",
@@ -270,7 +275,15 @@ def _check_values(config: Config) -> None:
         _check_positive(
             where,
             model,
-            ("max_batch_size", "max_queue_size", "request_timeout", "slo", "instances", "threads"),
+            (
+                "max_batch_size",
+                "max_queue_size",
+                "max_request_rows",
+                "request_timeout",
+                "slo",
+                "instances",
+                "threads",
+            ),
         )
         _check_policy(f"{where}.policy", model.policy)
         _check_source(where, model)

@@ -135,14 +135,14 @@ class Serving:
         """
         Change the maximum batch size, of one model or of all; a model's own cap still holds.
 
-        It holds for what comes: a request accepted before with more rows runs by itself.
+        It holds for what comes: a request, or part of one, accepted before with more rows runs by itself.
         """
         if rows < 1:
             raise ValueError(f"the maximum batch size is at least 1 row, got {rows}")
         for served in [self.models[model]] if model is not None else self.models.values():
             cap = served.spec.max_rows
             size = rows if cap is None else min(rows, cap)
-            served.admission.max_rows = size
+            self.scheduler.change(served.name, served.settings._replace(max_batch_size=size))
             self.batcher.set_batch_size(size, served.name)
 
     async def drain(self, timeout_s: float) -> int:
@@ -205,6 +205,7 @@ class Serving:
                 section.policy or defaults.policy,
             ),
             max_queue_size=section.max_queue_size or defaults.max_queue_size,
+            max_request_rows=section.max_request_rows or defaults.max_request_rows,
             timeout_ns=min(section.slo or timeout_ns, timeout_ns),
             ready=ready,
         )
@@ -223,7 +224,7 @@ class Serving:
         try:
             served.spec = await served.executor.load()
             cap = served.spec.max_rows
-            if cap is not None and cap < served.admission.max_rows:
+            if cap is not None and cap < served.settings.max_batch_size:
                 self.set_batch_size(cap, name)
         except LoadFailed as error:
             log.error("model failed to load", model=name, cause=str(error))

@@ -21,6 +21,7 @@ models:
     outputs: [{name: output, datatype: FP32, shape: [-1, 4]}]
     time_window: 60s
     max_batch_size: 4
+    max_request_rows: 12
 """
 FOLDER = str(Path(__file__).parents[2] / "benchmarks")
 ROWS = np.arange(4, dtype=np.float32).reshape(1, 4)
@@ -39,6 +40,18 @@ def test_callers_share_a_batch_and_each_gets_its_own_rows() -> None:
             return [float(answer["output"][0, 0]) for answer in answers]
 
     assert asyncio.run(scenario()) == [0, 2, 4, 6]
+
+
+def test_rows_for_three_batches_are_one_answer() -> None:
+    async def scenario() -> None:
+        rows = np.arange(48, dtype=np.float32).reshape(12, 4)
+        async with serving() as system:
+            answer = await system.infer("double", {"vector": rows})
+            assert np.array_equal(answer["output"], 2 * rows)
+            counters, parts = system.models["double"].counters, system.models["double"].parts
+            assert (counters.flushes, counters.accepted, parts.completed) == ({"batchsize": 3}, 1, 3)
+
+    asyncio.run(scenario())
 
 
 def test_a_request_in_flight_when_the_system_closes_is_failed_not_forgotten() -> None:
@@ -96,7 +109,7 @@ def test_a_batch_size_below_one_changes_nothing() -> None:
         ("double", {"vector": ROWS, "more": ROWS}, BadRequest, "unexpected input 'more'"),
         ("double", {"vector": ROWS[:, :3]}, BadRequest, r"shape \(1, 3\)"),
         ("double", {"vector": ROWS[:0]}, BadRequest, r"shape \(0, 4\)"),
-        ("double", {"vector": np.repeat(ROWS, 5, axis=0)}, BadRequest, "5 rows exceed"),
+        ("double", {"vector": np.repeat(ROWS, 13, axis=0)}, BadRequest, "13 rows exceed"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(model: str, inputs: dict, error: type, says: str) -> None:

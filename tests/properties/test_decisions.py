@@ -8,7 +8,7 @@ import pytest
 
 from streambox.batcher import StreamBoxBatcher
 from streambox.errors import StreamBoxError, UsageError
-from streambox.simulate.decisions import Record, RecordingScheduler, decide_again
+from streambox.simulate.decisions import VERSION, Record, RecordingScheduler, decide_again
 from virtual import BROKEN, DIED, MS, Bench
 
 
@@ -46,7 +46,7 @@ def storm(seed: int, policy: str) -> list[bytes]:
         if kind < 0.6:
             try:
                 bench.submit(
-                    draw.choice([1, 1, 1, 3]),
+                    draw.choice([1, 1, 1, 3, 10]),
                     width=draw.choice([2, 2, 3]),
                     timeout_ms=draw.choice([None, None, 5, 60]),
                     value=draw.choice([None] * 20 + [float("nan")]),
@@ -89,7 +89,11 @@ def test_another_policy_decides_otherwise_and_that_is_seen():
 
 @pytest.mark.parametrize(
     ("lines", "reason"),
-    [([], "no record"), ([b'["version",99]'], "another version"), ([b'["version",1]', b'["no'], "line 2")],
+    [
+        ([], "no record"),
+        ([b'["version",99]'], "another version"),
+        ([b'["version",%d]' % VERSION, b'["no'], "line 2"),
+    ],
 )
 def test_what_is_no_record_is_refused(lines, reason):
     with pytest.raises(UsageError, match=reason):

@@ -23,6 +23,7 @@ from streambox.batcher.latency_model import LatencyModel
 from streambox.batcher.policy import SlotView
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
+from streambox.batcher.splitting import Part, Split, dispatch_parts
 from streambox.errors import DeadlineExceeded, Hopeless, ModelUnavailable, Refused, StreamBoxError
 from streambox.executor.base import BatchError, BatchErrorKind, BatchResult
 
@@ -42,6 +43,8 @@ log = structlog.get_logger(__name__)
 
 # Behind a batch shorter than this the hand-over between processes is worth hiding (design rule 3).
 STAGE_BELOW_NS: Final = 2_000_000
+# Of one request, where nothing else is said: bounds what a single caller may make of many batches.
+MAX_REQUEST_ROWS: Final = 1024
 
 
 class ServedModel:
@@ -49,7 +52,9 @@ class ServedModel:
     One model as the scheduler sees it.
 
     ``running`` counts batches handed to the executor, up to one more than its slots.
-    ``ready`` is False while a lazy model has not been loaded.
+    ``ready`` is False while a lazy model has not been loaded. ``parts`` counts the parts of requests
+    that do not fit into one batch, which themselves are in ``counters`` like any other. A request of up
+    to ``plain_rows`` rows needs nothing but its place in the queue.
     """
 
     __slots__ = (
@@ -60,7 +65,10 @@ class ServedModel:
         "expiry_timer",
         "forecast",
         "latency",
+        "max_request_rows",
         "name",
+        "parts",
+        "plain_rows",
         "rate",
         "ready",
         "retries",
@@ -80,6 +88,7 @@ class ServedModel:
         settings: QueueSettings,
         *,
         max_queue_size: int = 10_000,
+        max_request_rows: int | None = None,
         timeout_ns: int = 60_000_000_000,
         ready: bool = True,
         stack: Stack = stack_finite,
@@ -91,16 +100,26 @@ class ServedModel:
         self.forecast = Forecast(self.latency, executor.slots, settings.max_batch_size, timeout_ns)
         self.executor = executor
         self.spec = spec
-        self.settings = settings
         self.timeout_ns = timeout_ns
         self.ready = ready
         self.admission = Admission(name, max_queue_size, settings.max_batch_size)
+        self.max_request_rows = max_request_rows
+        self.change(settings)
         self.counters = ModelCounters()
+        self.parts = ModelCounters()
         self.expiry = Expiry()
         self.expiry_timer: Timer | None = None
         self.retries: deque[list[PendingRequest]] = deque()
         self.running = 0
         self.service_ns: float = STAGE_BELOW_NS  # unknown: stage nothing until a batch has shown its time
+
+    def change(self, settings: QueueSettings) -> None:
+        """From now on these are the settings."""
+        self.settings = settings
+        rows = settings.max_batch_size
+        self.forecast.resize(rows)
+        self.plain_rows = rows
+        self.admission.max_rows = self.max_request_rows or max(MAX_REQUEST_ROWS, rows)
 
     # ---- Outlook: what a policy may ask ----------------------------------------------------------
 
@@ -157,7 +176,7 @@ class Scheduler:
 
         Raises:
             Refused: our capacity (queue full, draining, model unavailable).
-            BadRequest: more rows than the model's maximum batch size.
+            BadRequest: more rows than a request to the model may have.
         """
         served = self._served[request.model]
         counters = served.counters
@@ -167,13 +186,17 @@ class Scheduler:
             counters.refused += 1
             raise refusal
         now_ns = self._now_ns()
-        if counters.queued > served.forecast.patience or request.timeout_ns is not None:
+        large = request.rows > served.plain_rows
+        if large or counters.queued > served.forecast.patience or request.timeout_ns is not None:
             self._check_hope(served, request, now_ns)
         if request.tenant is not None:
             self._check_quota(request, request.tenant, now_ns)
         request.accept(counters, now_ns, served.timeout_ns)
         try:
-            self.batcher.add_one(request)
+            if large:
+                self._add_parts(served, request)
+            else:
+                self.batcher.add_one(request)
         except Refused:
             self._take_back(request)
             raise
@@ -232,9 +255,7 @@ class Scheduler:
         return self._served[model].settings
 
     def change(self, model: str, settings: QueueSettings) -> None:
-        served = self._served[model]
-        served.settings = settings
-        served.forecast.resize(settings.max_batch_size)
+        self._served[model].change(settings)
 
     def outlook(self, model: str) -> ServedModel:
         return self._served[model]
@@ -295,6 +316,7 @@ class Scheduler:
             requests = [request for index, request in enumerate(requests) if index not in bad]
         if not requests:
             return None, unfit
+        parts = dispatch_parts(requests, served.parts) if served.parts.in_flight else 0
         queued = 0
         for request in requests:
             if request.state is QUEUED:
@@ -303,11 +325,15 @@ class Scheduler:
                 if request.tenant is not None:
                     request.tenant.queued -= 1
         served.counters.queued -= queued
-        if queued < len(requests) and reason is not FlushReason.RETRY:  # a user's Batcher: some came twice
+        # A user's Batcher: some came twice.
+        if queued + parts < len(requests) and reason is not FlushReason.RETRY:
             requests = list(dict.fromkeys(requests))
             tensors, _ = served.stack(requests, served.spec)
         self._batch_id += 1
-        return Batch(self._batch_id, requests, tensors, reason, now_ns), unfit
+        batch = Batch(self._batch_id, requests, tensors, reason, now_ns)
+        if served.parts.in_flight:
+            batch.parts = sum(isinstance(request, Part) for request in requests)
+        return batch, unfit
 
     def _turn_away(self, unfit: list[Unfit]) -> None:
         """
@@ -382,6 +408,18 @@ class Scheduler:
             request.finish(_expired(request))
         self._watch_deadlines(served)
         self._check_idle()
+
+    def _add_parts(self, served: ServedModel, whole: PendingRequest) -> None:
+        """Queue *whole*, accepted just now, in parts that fit into a batch. Raises what the Batcher does."""
+        split = Split(whole, served.settings.max_batch_size, served.parts)
+        for part in split.parts:
+            if part.done:
+                return  # one before it has failed at once, and with it the whole
+            try:
+                self.batcher.add_one(part)
+            except Refused:
+                split.discard(whole)
+                raise
 
     def _check_quota(self, request: PendingRequest, tenant: Tenant, now_ns: int) -> None:
         """Raises Forbidden, QuotaExceeded."""

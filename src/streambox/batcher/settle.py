@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from streambox.batcher.request import complete
+from streambox.batcher.splitting import finish_parts
 from streambox.errors import (
     BadModelOutput,
     DeadlineExceeded,
@@ -42,6 +43,8 @@ def settle(batch: Batch, result: BatchResult | RowErrors | BatchError) -> list[l
     if isinstance(result, BatchResult):
         batch.outputs = result.outputs
         batch.service_ns = result.service_ns
+        if batch.parts:
+            finish_parts(batch.requests)
         complete(batch.requests)
         return []
     if isinstance(result, RowErrors):

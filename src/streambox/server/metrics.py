@@ -59,6 +59,11 @@ class StreamBoxCollector(Collector):
             "streambox_requests_in_flight", "Accepted requests that have not ended.", labels=["model"]
         )
         depth = GaugeMetricFamily("streambox_queue_depth", "Requests waiting for a batch.", labels=["model"])
+        parts = CounterMetricFamily(
+            "streambox_request_parts",
+            "Parts that requests too large for a batch were cut into.",
+            labels=["model"],
+        )
         for served in models:
             counters = served.counters
             received.add_metric([served.name], counters.received)
@@ -66,9 +71,10 @@ class StreamBoxCollector(Collector):
             accepted.add_metric([served.name], counters.accepted)
             in_flight.add_metric([served.name], counters.in_flight)
             depth.add_metric([served.name], counters.queued)
+            parts.add_metric([served.name], served.parts.accepted)
             for outcome in _ENDS:
                 ended.add_metric([served.name, outcome], getattr(counters, outcome))
-        return received, refused, accepted, ended, in_flight, depth
+        return received, refused, accepted, ended, in_flight, depth, parts
 
     @staticmethod
     def _batches(models: list[ServedModel]) -> Iterable[Metric]:

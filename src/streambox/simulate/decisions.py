@@ -21,6 +21,7 @@ import msgspec
 from streambox.batcher.interface import QueueSettings
 from streambox.batcher.request import PendingRequest
 from streambox.batcher.scheduler import Scheduler, ServedModel
+from streambox.batcher.splitting import Part
 from streambox.batcher.streambox import StreamBoxBatcher
 from streambox.clock import Timer
 from streambox.errors import StreamBoxError, UsageError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from streambox.clock import Clock
     from streambox.executor.base import ModelSpec, OnEnd, Outcome
 
-VERSION: Final = 1
+VERSION: Final = 2
 OUT: Final = frozenset(("batch", "refused", "done"))
 
 _encode = msgspec.json.Encoder().encode
@@ -142,13 +143,19 @@ class RecordingScheduler(Scheduler):
         super().drain()
 
     def _start(self, served: ServedModel, batch: Batch) -> None:
-        numbers = [self._numbers.get(request, -1) for request in batch.requests]
+        numbers = [self._number(request) for request in batch.requests]
         self._record.line("batch", batch.id, batch.model, str(batch.reason), numbers)
         super()._start(served, batch)
 
     def _ended(self, batch: Batch, result: Outcome) -> None:
         self._record.line("ended", batch.id, *_told(result))
         super()._ended(batch, result)
+
+    def _number(self, request: PendingRequest) -> Any:
+        """A part of a request is that request's number and its own first row there."""
+        if isinstance(request, Part):
+            return self._numbers.get(request.split.whole, -1), request.offset
+        return self._numbers.get(request, -1)
 
     def _tell_end(self, request: PendingRequest, number: int) -> None:
         on_done = request.on_done
@@ -180,6 +187,7 @@ def _described(served: ServedModel) -> tuple[Any, ...]:
         list(settings),
         served.executor.slots,
         admission.max_queue_size,
+        served.max_request_rows,
         served.timeout_ns,
         served.ready,
     )
@@ -255,7 +263,14 @@ class _Core:
     # ---- what comes in -----------------------------------------------------------------------------
 
     def _on_model(
-        self, name: str, settings: list[Any], slots: int, max_queue_size: int, timeout_ns: int, ready: bool
+        self,
+        name: str,
+        settings: list[Any],
+        slots: int,
+        max_queue_size: int,
+        max_request_rows: int | None,
+        timeout_ns: int,
+        ready: bool,
     ) -> None:
         executor = _Recorded(self, slots)
         self._scheduler.add_model(
@@ -265,6 +280,7 @@ class _Core:
                 SPEC,
                 QueueSettings(*settings),
                 max_queue_size=max_queue_size,
+                max_request_rows=max_request_rows,
                 timeout_ns=timeout_ns,
                 ready=ready,
                 stack=self._stack,
