@@ -57,6 +57,8 @@ class Storm:
                 max_batch_size=draw.choice([1, 4, 8]),
                 max_queue_size=draw.choice([5, 40]),
                 max_request_rows=draw.choice([None, 4, 20]),
+                preferred=draw.choice([(), (), (2, 4)]),
+                pad_to=draw.choice([(), (), (2, 4, 8)]),
                 timeout_ms=draw.choice([30, 400]),
                 slots=draw.randint(1, 3),
                 service_ns=self.service_ns,
@@ -154,6 +156,10 @@ class Storm:
 
     def outcome(self, batch: Any) -> Any:
         kinds = {self.kinds[request.request_id] for request in batch.requests}
+        allowed = self.bench.served[batch.model].settings.pad_to
+        fed = len(batch.tensors["x"])
+        assert fed == batch.size + batch.padding, "more or fewer rows than it says"
+        assert not allowed or fed in allowed or fed > allowed[-1], "a size that is not allowed"
         if self.outages:
             self.outages -= 1
             return DIED

@@ -143,6 +143,8 @@ class Bench:
         timeout_ms: float = 60_000,
         ready: bool = True,
         policy: str = "window",
+        preferred: tuple[int, ...] = (),
+        pad_to: tuple[int, ...] = (),
         **executor: Any,
     ) -> VirtualExecutor:
         made = self.executors[name] = VirtualExecutor(self.clock, **executor)
@@ -150,7 +152,7 @@ class Bench:
             name,
             made,
             SPEC,
-            QueueSettings(round(window_ms * MS), max_batch_size, policy),
+            QueueSettings(round(window_ms * MS), max_batch_size, policy, preferred, pad_to),
             max_queue_size=max_queue_size,
             max_request_rows=max_request_rows,
             timeout_ns=round(timeout_ms * MS),

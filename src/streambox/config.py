@@ -117,6 +117,8 @@ class ModelSection(Section, frozen=True):
     processes, ``threads`` the inference threads of each. ``preprocess: tile`` repeats
     a short reference vector until it fills the model's input. ``slo`` is the deadline
     of a request that brings none: one that cannot be met is refused at once.
+    ``preferred_batch_size`` lists sizes that a batch leaves with as soon as it has one of
+    them; ``pad_to`` sizes that a batch is filled up to, unseen by its callers.
     """
 
     executor: Literal["onnx", "python"] = "onnx"
@@ -130,6 +132,8 @@ class ModelSection(Section, frozen=True):
     slo: Duration | None = None
     time_window: Duration | None = None
     max_batch_size: int | None = None
+    preferred_batch_size: tuple[int, ...] = ()
+    pad_to: tuple[int, ...] = ()
     max_queue_size: int | None = None
     max_request_rows: int | None = None
     request_timeout: Duration | None = None
@@ -286,6 +290,7 @@ def _check_values(config: Config) -> None:
             ),
         )
         _check_policy(f"{where}.policy", model.policy)
+        _check_sizes(where, model, model.max_batch_size or config.batcher.max_batch_size)
         _check_source(where, model)
 
 
@@ -299,6 +304,13 @@ def _check_positive(where: str, section: Section, keys: tuple[str, ...]) -> None
         value = getattr(section, key)
         if value is not None and value < 1:
             raise ConfigError(f"{where}.{key}: must be at least 1, got {value}")
+
+
+def _check_sizes(where: str, model: ModelSection, most: int) -> None:
+    for key in ("preferred_batch_size", "pad_to"):
+        for rows in getattr(model, key):
+            if not 1 <= rows <= most:
+                raise ConfigError(f"{where}.{key}: {rows} is not from 1 to the maximum batch size, {most}")
 
 
 def _check_source(where: str, model: ModelSection) -> None:

@@ -203,6 +203,8 @@ class Serving:
                 window,
                 rows if spec.max_rows is None else min(rows, spec.max_rows),
                 section.policy or defaults.policy,
+                tuple(sorted(set(section.preferred_batch_size))),
+                tuple(size for size in sorted(set(section.pad_to)) if size <= (spec.max_rows or size)),
             ),
             max_queue_size=section.max_queue_size or defaults.max_queue_size,
             max_request_rows=section.max_request_rows or defaults.max_request_rows,

@@ -58,3 +58,23 @@ def test_a_caller_who_leaves_behind_a_large_request_leaves_nothing_behind(small_
     served = small_batches.serving.models["double"]
     small_batches.until(lambda: not served.counters.in_flight and not served.parts.in_flight)
     assert small_batches.ask(predict(3)).output[0] == 6
+
+
+def test_a_model_that_takes_some_sizes_only_is_fed_these_and_nobody_sees_it():
+    choosy = config(callable="models_for_tests:choosy", max_batch_size=8, pad_to=[8, 4], time_window="0s")
+    with running(choosy) as server:
+        answers = [infer(server, count) for count in (1, 4, 5, 13)]
+        padding_rows = server.counters().padding_rows
+    assert [reply.status for reply in answers] == [200] * 4
+    assert [reply.json()["outputs"][0]["shape"][0] for reply in answers] == [1, 4, 5, 13]
+    assert answers[2].json()["outputs"][0]["data"] == (2 * np.array(rows(5))).ravel().tolist()
+    assert answers[2].json()["parameters"]["batch_size"] == 5
+    assert padding_rows == 3 + 3 + 3
+
+
+def test_a_batch_leaves_at_a_preferred_size(gate):
+    with running(config(time_window="1h", preferred_batch_size=[3])) as server, server.connect() as wire:
+        wire.send(predict(1) + predict(2) + predict(3))
+        replies = wire.replies(3)
+    assert [reply.output[0] for reply in replies] == [2, 4, 6]
+    assert {(r.json()["batch"]["size"], r.json()["batch"]["reason"]) for r in replies} == {(3, "batchsize")}

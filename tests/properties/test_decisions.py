@@ -38,6 +38,8 @@ def storm(seed: int, policy: str) -> list[bytes]:
         max_queue_size=30,
         timeout_ms=draw.choice([40, 400]),
         slots=draw.randint(1, 3),
+        preferred=draw.choice([(), (), (2, 4)]),
+        pad_to=draw.choice([(), (), (2, 8)]),
         service_ns=lambda batch: round(draw.uniform(0.5, 4 + batch.size) * MS),
         outcome=outcome,
     )

@@ -37,8 +37,9 @@ class Batch:
     """
     Requests that run together, in dispatch order; closed when it is made.
 
-    ``size`` counts rows. ``tensors`` holds each input, C-contiguous, with ``size``
-    rows; ``outputs`` likewise once the batch has completed. ``enqueued_ns`` says when
+    ``size`` counts rows, ``padding`` those that were added to them. ``tensors`` holds each
+    input, C-contiguous, with ``size + padding`` rows; ``outputs`` has ``size`` rows of each
+    output once the batch has completed. ``enqueued_ns`` says when
     each of the requests arrived; ``wait_ns`` is the longest wait, its oldest request's.
     ``parts`` says how many of the requests are parts of larger ones.
     ``reply`` belongs to whoever renders
@@ -51,6 +52,7 @@ class Batch:
         "id",
         "model",
         "outputs",
+        "padding",
         "parts",
         "reason",
         "reply",
@@ -78,6 +80,7 @@ class Batch:
         self.enqueued_ns = [request.enqueued_ns for request in requests]
         self.wait_ns = dispatched_ns - min(self.enqueued_ns)
         self.outputs: dict[str, Array] = {}
+        self.padding = 0
         self.parts = 0
         self.service_ns = 0
         self.reply: Any = None

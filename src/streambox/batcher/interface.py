@@ -21,11 +21,18 @@ if TYPE_CHECKING:
 
 
 class QueueSettings(NamedTuple):
-    """A model's batching rule as configured; ``max_batch_size`` in rows."""
+    """
+    A model's batching rule as configured; sizes in rows.
+
+    ``preferred_batch_size``: sizes that batches should have; ``pad_to``: those that batches are
+    filled up to. Both ascending, and empty where any will do.
+    """
 
     time_window_ns: int
     max_batch_size: int
     policy: str = "window"
+    preferred_batch_size: tuple[int, ...] = ()
+    pad_to: tuple[int, ...] = ()
 
 
 class Engine(Protocol):

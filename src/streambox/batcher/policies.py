@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 from streambox.batcher.policy import EagerPolicy, SloPolicy, WindowPolicy
+from streambox.batcher.sizes import PreferredSizes
 from streambox.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,10 +25,16 @@ POLICIES: Final[Mapping[str, Callable[[QueueSettings, Outlook], Policy]]] = {
 def make_policy(settings: QueueSettings, outlook: Outlook) -> Policy:
     """
     The policy that *settings* name: one of ours, or a user's ``package.module:Class``, made as
-    ``Class(time_window_ns, max_batch_size, outlook)``.
+    ``Class(time_window_ns, max_batch_size, outlook)``. It minds preferred sizes, where there are some.
 
     Raises ConfigError.
     """
+    policy = _named(settings, outlook)
+    sizes = settings.preferred_batch_size
+    return PreferredSizes(policy, sizes) if sizes else policy
+
+
+def _named(settings: QueueSettings, outlook: Outlook) -> Policy:
     ours = POLICIES.get(settings.policy)
     if ours is not None:
         return ours(settings, outlook)

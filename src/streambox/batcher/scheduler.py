@@ -23,6 +23,7 @@ from streambox.batcher.latency_model import LatencyModel
 from streambox.batcher.policy import SlotView
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
+from streambox.batcher.sizes import allowed_size, padded, without_padding
 from streambox.batcher.splitting import Part, Split, dispatch_parts
 from streambox.errors import DeadlineExceeded, Hopeless, ModelUnavailable, Refused, StreamBoxError
 from streambox.executor.base import BatchError, BatchErrorKind, BatchResult
@@ -118,8 +119,16 @@ class ServedModel:
         self.settings = settings
         rows = settings.max_batch_size
         self.forecast.resize(rows)
+        self.latency.sizes = settings.pad_to
         self.plain_rows = rows
         self.admission.max_rows = self.max_request_rows or max(MAX_REQUEST_ROWS, rows)
+
+    def stacked(self, requests: list[PendingRequest]) -> tuple[dict[str, Any], Mapping[int, StreamBoxError]]:
+        """The inputs of *requests*, filled up to an allowed size, and by index those that are unfit."""
+        tensors, bad = self.stack(requests, self.spec)
+        if self.settings.pad_to and not bad:
+            tensors = padded(tensors, self.settings.pad_to)
+        return tensors, bad
 
     # ---- Outlook: what a policy may ask ----------------------------------------------------------
 
@@ -304,7 +313,7 @@ class Scheduler:
             requests = [request for request in requests if request.deadline_ns > now_ns]
         while requests:
             try:
-                tensors, bad = served.stack(requests, served.spec)
+                tensors, bad = served.stacked(requests)
             except (ValueError, TypeError, MemoryError) as cause:  # whatever it is, no request may be lost
                 log.exception("batch cannot be formed", model=served.name, size=len(requests))
                 bad = dict.fromkeys(
@@ -328,9 +337,11 @@ class Scheduler:
         # A user's Batcher: some came twice.
         if queued + parts < len(requests) and reason is not FlushReason.RETRY:
             requests = list(dict.fromkeys(requests))
-            tensors, _ = served.stack(requests, served.spec)
+            tensors, _ = served.stacked(requests)
         self._batch_id += 1
         batch = Batch(self._batch_id, requests, tensors, reason, now_ns)
+        if served.settings.pad_to:
+            batch.padding = allowed_size(batch.size, served.settings.pad_to) - batch.size
         if served.parts.in_flight:
             batch.parts = sum(isinstance(request, Part) for request in requests)
         return batch, unfit
@@ -348,6 +359,7 @@ class Scheduler:
     def _start(self, served: ServedModel, batch: Batch) -> None:
         flushes = served.counters.flushes
         flushes[batch.reason] = flushes.get(batch.reason, 0) + 1
+        served.counters.padding_rows += batch.padding
         served.running += 1
         served.forecast.started(batch.id, batch.size, batch.dispatched_ns)
         try:
@@ -361,10 +373,12 @@ class Scheduler:
         served = self._served[batch.model]
         served.running -= 1
         served.forecast.ended(batch.id)
+        if batch.padding:
+            result = without_padding(batch, result)
         if isinstance(result, BatchResult):
             served.counters.service_ns.observe(result.service_ns)
             served.service_ns += 0.2 * (result.service_ns - served.service_ns)
-            served.latency.observe(batch.size, result.service_ns)
+            served.latency.observe(batch.size + batch.padding, result.service_ns)
             self._refill(served)  # first: the worker would idle while all the answers are rendered
             settle(batch, result)
         else:

@@ -81,6 +81,9 @@ class StreamBoxCollector(Collector):
         flushes = CounterMetricFamily(
             "streambox_batches", "Batches dispatched, by why they left the queue.", labels=["model", "reason"]
         )
+        padding = CounterMetricFamily(
+            "streambox_padding_rows", "Rows added to batches to fill them up.", labels=["model"]
+        )
         size = HistogramMetricFamily("streambox_batch_size_rows", "Rows per batch.", labels=["model"])
         wait = HistogramMetricFamily(
             "streambox_wait_seconds", "Time from acceptance to dispatch, per request.", labels=["model"]
@@ -92,10 +95,11 @@ class StreamBoxCollector(Collector):
             counters = served.counters
             for reason, count in sorted(counters.flushes.items()):
                 flushes.add_metric([served.name, reason], count)
+            padding.add_metric([served.name], counters.padding_rows)
             _add_histogram(size, served.name, counters.batch_size, 1.0)
             _add_histogram(wait, served.name, counters.wait_ns, _NS_PER_S)
             _add_histogram(service, served.name, counters.service_ns, _NS_PER_S)
-        return flushes, size, wait, service
+        return flushes, padding, size, wait, service
 
     @staticmethod
     def _workers(models: list[ServedModel]) -> Iterable[Metric]:

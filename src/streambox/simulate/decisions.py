@@ -193,6 +193,12 @@ def _described(served: ServedModel) -> tuple[Any, ...]:
     )
 
 
+def _settings(fields: list[Any]) -> QueueSettings:
+    """JSON has no tuples."""
+    values: list[Any] = [tuple(field) if isinstance(field, list) else field for field in fields]
+    return QueueSettings(*values)
+
+
 def _name(signature: object) -> Any:
     """A signature as JSON: equal ones stay equal, unequal ones unequal."""
     return signature if signature is None or isinstance(signature, int) else repr(signature)
@@ -278,7 +284,7 @@ class _Core:
                 name,
                 executor,
                 SPEC,
-                QueueSettings(*settings),
+                _settings(settings),
                 max_queue_size=max_queue_size,
                 max_request_rows=max_request_rows,
                 timeout_ns=timeout_ns,
