@@ -43,7 +43,9 @@ class Storm:
         self.events = 0
         self.outages = 0
         self.answers: Counter[int] = Counter()
+        self.told: Counter[str] = Counter(m=-1, other=-1)
         self.kinds: dict[str, int] = {}
+        self.left: set[Any] = set()
         self.alive: list[Any] = []
         self.wall_s = 1e9
         self.tenants = self._tenants()
@@ -59,6 +61,7 @@ class Storm:
                 max_request_rows=draw.choice([None, 4, 20]),
                 preferred=draw.choice([(), (), (2, 4)]),
                 pad_to=draw.choice([(), (), (2, 4, 8)]),
+                preserve_ordering=draw.random() < 0.3,
                 timeout_ms=draw.choice([30, 400]),
                 slots=draw.randint(1, 3),
                 service_ns=self.service_ns,
@@ -126,9 +129,11 @@ class Storm:
         self.alive.append(request)
 
     def leave(self) -> None:
-        self.alive = [request for request in self.alive if not request.done]
+        self.alive = [r for r in self.alive if not r.done or self.waits_for_its_turn(r)]
         if self.alive:
-            self.bench.scheduler.cancel(self.draw.choice(self.alive))
+            request = self.draw.choice(self.alive)
+            self.left.add(request)
+            self.bench.scheduler.cancel(request)
 
     def pass_time(self, ms: float) -> None:
         clock = self.bench.clock
@@ -148,6 +153,9 @@ class Storm:
 
     def answered(self, request: Any) -> None:
         self.answers[id(request)] += 1
+        if self.bench.served[request.model].line is not None:
+            assert int(request.request_id) > self.told[request.model], "told before one that came first"
+            self.told[request.model] = int(request.request_id)
         if request.state is State.COMPLETED:
             assert has_its_rows(request, request.inputs["x"]), "somebody else's rows"
 
@@ -204,6 +212,8 @@ class Storm:
             if state in (State.QUEUED, State.DISPATCHED):
                 by_tenant[request.tenant] += 1
             wanted = int(state >= State.COMPLETED and state is not State.CANCELLED)
+            if request in self.left or self.waits_for_its_turn(request):
+                wanted = 0
             assert self.answers[id(request)] == wanted, (
                 f"{state.name} and {self.answers[id(request)]} answers"
             )
@@ -211,9 +221,16 @@ class Storm:
                 assert self.kinds[request.request_id] is not HARMLESS or self.was_struck(request)
         for name in self.models:
             assert bench.served[name].counters.queued == queued[name], "queued is not what waits"
+            line = bench.served[name].line
+            assert line is None or len(line) >= bench.served[name].counters.in_flight
             assert bench.served[name].parts.queued == parts[name], "parts wait of what has ended"
         for tenant in self.tenants:
             assert tenant.in_flight == by_tenant[tenant], "a tenant's count is not what it has in flight"
+
+    def waits_for_its_turn(self, request: Any) -> bool:
+        """It has ended, and somebody before it has not: its model's answers keep their order."""
+        line = self.bench.served[request.model].line
+        return line is not None and request in line
 
     def was_struck(self, request: Any) -> bool:
         """An outage found it alone in its batch: nobody can tell that from poison."""

@@ -140,6 +140,7 @@ class Bench:
         max_batch_size: int = 32,
         max_queue_size: int = 10_000,
         max_request_rows: int | None = None,
+        preserve_ordering: bool = False,
         timeout_ms: float = 60_000,
         ready: bool = True,
         policy: str = "window",
@@ -155,6 +156,7 @@ class Bench:
             QueueSettings(round(window_ms * MS), max_batch_size, policy, preferred, pad_to),
             max_queue_size=max_queue_size,
             max_request_rows=max_request_rows,
+            preserve_ordering=preserve_ordering,
             timeout_ns=round(timeout_ms * MS),
             ready=ready,
         )

@@ -119,6 +119,7 @@ class ModelSection(Section, frozen=True):
     of a request that brings none: one that cannot be met is refused at once.
     ``preferred_batch_size`` lists sizes that a batch leaves with as soon as it has one of
     them; ``pad_to`` sizes that a batch is filled up to, unseen by its callers.
+    ``preserve_ordering``: answers leave in the order in which the requests were accepted.
     """
 
     executor: Literal["onnx", "python"] = "onnx"
@@ -134,6 +135,7 @@ class ModelSection(Section, frozen=True):
     max_batch_size: int | None = None
     preferred_batch_size: tuple[int, ...] = ()
     pad_to: tuple[int, ...] = ()
+    preserve_ordering: bool = False
     max_queue_size: int | None = None
     max_request_rows: int | None = None
     request_timeout: Duration | None = None

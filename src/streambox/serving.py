@@ -20,6 +20,7 @@ import structlog
 
 from streambox.batcher.batch import signature
 from streambox.batcher.interface import QueueSettings
+from streambox.batcher.policies import make_policy
 from streambox.batcher.request import PendingRequest
 from streambox.batcher.scheduler import Scheduler, ServedModel
 from streambox.batcher.streambox import StreamBoxBatcher
@@ -34,7 +35,7 @@ from streambox.inputs import check_inputs
 from streambox.models import BUILTIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     import numpy as np
@@ -145,6 +146,34 @@ class Serving:
             self.scheduler.change(served.name, served.settings._replace(max_batch_size=size))
             self.batcher.set_batch_size(size, served.name)
 
+    def set_policy(self, policy: str, model: str | None = None) -> None:
+        """
+        Change the policy, of one model or of all; what waits is decided by it from now on.
+
+        Raises ConfigError where there is no such policy, or the configured ``Batcher`` has none.
+        """
+        self._own_batcher().set_policy(policy, self._known(model))
+
+    def set_preferred_batch_size(self, sizes: Sequence[int], model: str | None = None) -> None:
+        """
+        Change the sizes that batches should have, of one model or of all; none: any will do.
+
+        Raises ConfigError where the configured ``Batcher`` has no use for them.
+        """
+        self._own_batcher().set_preferred_batch_size(sizes, self._known(model))
+
+    def _own_batcher(self) -> StreamBoxBatcher:
+        if isinstance(self.batcher, StreamBoxBatcher):
+            return self.batcher
+        raise ConfigError(
+            f"batcher.class: {self.config.batcher.class_!r} decides by itself: it has no policy"
+        )
+
+    def _known(self, model: str | None) -> str | None:
+        if model is not None and model not in self.models:
+            raise UnknownModel(f"no model {model!r}: there are {', '.join(sorted(self.models)) or 'none'}")
+        return model
+
     async def drain(self, timeout_s: float) -> int:
         """
         Refuse new requests and answer those that are in. Idempotent.
@@ -207,10 +236,17 @@ class Serving:
                 tuple(size for size in sorted(set(section.pad_to)) if size <= (spec.max_rows or size)),
             ),
             max_queue_size=section.max_queue_size or defaults.max_queue_size,
+            preserve_ordering=section.preserve_ordering,
             max_request_rows=section.max_request_rows or defaults.max_request_rows,
             timeout_ns=min(section.slo or timeout_ns, timeout_ns),
             ready=ready,
         )
+        if ":" in served.settings.policy:
+            _add_search_path(self.config.folder)
+        try:
+            make_policy(served.settings, served)
+        except ConfigError as error:
+            raise ConfigError(f"models.{name}.{error}") from None
         self.models[name] = served
         self.scheduler.add_model(served)
         log.info(
@@ -244,9 +280,8 @@ class Serving:
     def _request(
         self, model: str, inputs: Mapping[str, Array]
     ) -> tuple[PendingRequest, asyncio.Future[None]]:
-        served = self.models.get(model)
-        if served is None:
-            raise UnknownModel(f"no model {model!r}: there are {', '.join(sorted(self.models)) or 'none'}")
+        self._known(model)
+        served = self.models[model]
         arrays = check_inputs(served.spec, inputs)
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -318,10 +353,14 @@ def batcher_factory(config: Config) -> Callable[[Scheduler], Batcher]:
     return make
 
 
-def _load_class(target: str, folder: str) -> Any:
-    module_name, _, class_name = target.partition(":")
+def _add_search_path(folder: str) -> None:
     if folder not in sys.path:
         sys.path.insert(0, folder)
+
+
+def _load_class(target: str, folder: str) -> Any:
+    module_name, _, class_name = target.partition(":")
+    _add_search_path(folder)
     try:
         return getattr(importlib.import_module(module_name), class_name)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may raise anything

@@ -40,6 +40,7 @@ def storm(seed: int, policy: str) -> list[bytes]:
         slots=draw.randint(1, 3),
         preferred=draw.choice([(), (), (2, 4)]),
         pad_to=draw.choice([(), (), (2, 8)]),
+        preserve_ordering=draw.random() < 0.3,
         service_ns=lambda batch: round(draw.uniform(0.5, 4 + batch.size) * MS),
         outcome=outcome,
     )

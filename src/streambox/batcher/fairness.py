@@ -16,6 +16,8 @@ import heapq
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from streambox.batcher.model_queue import moved
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -77,6 +79,14 @@ class FairQueue:
         request.queue = self
         self.rows += request.rows
         self.count += 1
+
+    def keep_by(self, kind: type[ModelQueue]) -> None:
+        """From now on each tenant's part is a queue of *kind*; its tags stay."""
+        self._make_queue = kind
+        for flow in self._flows.values():
+            flow.queue = moved(flow.queue, kind)
+            for request in flow.queue:
+                request.queue = self
 
     def discard(self, request: PendingRequest) -> None:
         """*request*, waiting here, has ended."""

@@ -43,7 +43,12 @@ def _named(settings: QueueSettings, outlook: Outlook) -> Policy:
         raise ConfigError(f"policy: {settings.policy!r} is none of {', '.join(POLICIES)}, nor 'module:Class'")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"policy: cannot load {settings.policy!r}: {error}") from None
-    made: Policy = found(settings.time_window_ns, settings.max_batch_size, outlook)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may raise anything
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"policy: cannot load {settings.policy!r}: {why}") from None
+    try:
+        made: Policy = found(settings.time_window_ns, settings.max_batch_size, outlook)
+    except Exception as error:  # noqa: BLE001 - a user's class may raise anything
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"policy: cannot make {settings.policy!r}: {why}") from None
     return made

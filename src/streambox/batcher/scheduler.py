@@ -20,6 +20,7 @@ from streambox.batcher.counters import ModelCounters
 from streambox.batcher.expiry import Expiry
 from streambox.batcher.forecast import Forecast
 from streambox.batcher.latency_model import LatencyModel
+from streambox.batcher.ordering import Line
 from streambox.batcher.policy import SlotView
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
@@ -55,7 +56,8 @@ class ServedModel:
     ``running`` counts batches handed to the executor, up to one more than its slots.
     ``ready`` is False while a lazy model has not been loaded. ``parts`` counts the parts of requests
     that do not fit into one batch, which themselves are in ``counters`` like any other. A request of up
-    to ``plain_rows`` rows needs nothing but its place in the queue.
+    to ``plain_rows`` rows needs nothing but its place in the queue. ``line`` keeps the order of answers,
+    where it is to be kept.
     """
 
     __slots__ = (
@@ -66,6 +68,7 @@ class ServedModel:
         "expiry_timer",
         "forecast",
         "latency",
+        "line",
         "max_request_rows",
         "name",
         "parts",
@@ -90,6 +93,7 @@ class ServedModel:
         *,
         max_queue_size: int = 10_000,
         max_request_rows: int | None = None,
+        preserve_ordering: bool = False,
         timeout_ns: int = 60_000_000_000,
         ready: bool = True,
         stack: Stack = stack_finite,
@@ -105,6 +109,7 @@ class ServedModel:
         self.ready = ready
         self.admission = Admission(name, max_queue_size, settings.max_batch_size)
         self.max_request_rows = max_request_rows
+        self.line = Line() if preserve_ordering else None
         self.change(settings)
         self.counters = ModelCounters()
         self.parts = ModelCounters()
@@ -120,7 +125,7 @@ class ServedModel:
         rows = settings.max_batch_size
         self.forecast.resize(rows)
         self.latency.sizes = settings.pad_to
-        self.plain_rows = rows
+        self.plain_rows = 0 if self.line is not None else rows
         self.admission.max_rows = self.max_request_rows or max(MAX_REQUEST_ROWS, rows)
 
     def stacked(self, requests: list[PendingRequest]) -> tuple[dict[str, Any], Mapping[int, StreamBoxError]]:
@@ -195,15 +200,15 @@ class Scheduler:
             counters.refused += 1
             raise refusal
         now_ns = self._now_ns()
-        large = request.rows > served.plain_rows
-        if large or counters.queued > served.forecast.patience or request.timeout_ns is not None:
+        special = request.rows > served.plain_rows
+        if special or counters.queued > served.forecast.patience or request.timeout_ns is not None:
             self._check_hope(served, request, now_ns)
         if request.tenant is not None:
             self._check_quota(request, request.tenant, now_ns)
         request.accept(counters, now_ns, served.timeout_ns)
         try:
-            if large:
-                self._add_parts(served, request)
+            if special:
+                self._add_special(served, request)
             else:
                 self.batcher.add_one(request)
         except Refused:
@@ -226,8 +231,11 @@ class Scheduler:
 
     def cancel(self, request: PendingRequest) -> None:
         """The caller of *request* has gone. If it still waits, it will never run."""
-        if request.cancel():
-            served = self._served[request.model]
+        served = self._served[request.model]
+        cancelled = request.cancel()
+        if served.line is not None:
+            served.line.leave(request)
+        if cancelled:
             served.expiry.prune(served.counters.in_flight)
             self._check_idle()
 
@@ -423,6 +431,15 @@ class Scheduler:
         self._watch_deadlines(served)
         self._check_idle()
 
+    def _add_special(self, served: ServedModel, request: PendingRequest) -> None:
+        """Queue *request*, accepted just now: too large for a batch, or to be answered in order."""
+        if served.line is not None:
+            served.line.enter(request)
+        if request.rows > served.settings.max_batch_size:
+            self._add_parts(served, request)
+        else:
+            self.batcher.add_one(request)
+
     def _add_parts(self, served: ServedModel, whole: PendingRequest) -> None:
         """Queue *whole*, accepted just now, in parts that fit into a batch. Raises what the Batcher does."""
         split = Split(whole, served.settings.max_batch_size, served.parts)
@@ -477,6 +494,9 @@ class Scheduler:
         counters.refused += 1
         if request.tenant is not None:
             request.tenant.take_back(request)
+        line = self._served[request.model].line
+        if line is not None:
+            line.leave(request)
         request.counters = None
         request.state = NEW
 

@@ -169,11 +169,12 @@ class RecordingScheduler(Scheduler):
 
     def _listen_to_settings(self) -> None:
         batcher = self.batcher
-        for name in ("set_time_window", "set_batch_size"):
-            setattr(batcher, name, self._recorded(name, getattr(batcher, name)))
+        for name in ("set_time_window", "set_batch_size", "set_policy", "set_preferred_batch_size"):
+            if hasattr(batcher, name):  # a user's Batcher has the first two
+                setattr(batcher, name, self._recorded(name, getattr(batcher, name)))
 
     def _recorded(self, name: str, method: Callable[..., None]) -> Callable[..., None]:
-        def call(value: float, model: str | None = None) -> None:
+        def call(value: Any, model: str | None = None) -> None:
             self._record.line("set", name, value, model)
             method(value, model)
 
@@ -188,6 +189,7 @@ def _described(served: ServedModel) -> tuple[Any, ...]:
         served.executor.slots,
         admission.max_queue_size,
         served.max_request_rows,
+        served.line is not None,
         served.timeout_ns,
         served.ready,
     )
@@ -275,6 +277,7 @@ class _Core:
         slots: int,
         max_queue_size: int,
         max_request_rows: int | None,
+        preserve_ordering: bool,
         timeout_ns: int,
         ready: bool,
     ) -> None:
@@ -287,6 +290,7 @@ class _Core:
                 _settings(settings),
                 max_queue_size=max_queue_size,
                 max_request_rows=max_request_rows,
+                preserve_ordering=preserve_ordering,
                 timeout_ns=timeout_ns,
                 ready=ready,
                 stack=self._stack,
@@ -321,7 +325,7 @@ class _Core:
             result = BatchError(BatchErrorKind(fields[0]), "", fields[1], fields[2])
         on_end(batch, result)
 
-    def _on_set(self, name: str, value: float, model: str | None) -> None:
+    def _on_set(self, name: str, value: Any, model: str | None) -> None:
         getattr(self._scheduler.batcher, name)(value, model)
 
     def _on_ready(self, name: str) -> None:
