@@ -148,6 +148,9 @@ class Storm:
         if draw.random() < 0.5:
             batcher.set_time_window(draw.choice([0, 2, 30]), draw.choice([None, *self.models]))
             return
+        if draw.random() < 0.3:
+            batcher.set_policy(draw.choice(["window", "eager", "slo"]), draw.choice([None, *self.models]))
+            return
         model, rows = draw.choice(self.models), draw.choice([1, 4, 8])
         batcher.set_batch_size(rows, model)
 

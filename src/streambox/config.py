@@ -276,6 +276,8 @@ def _check_values(config: Config) -> None:
         raise ConfigError(f"batcher.class: {config.batcher.class_!r} must read 'module:Class'")
     _check_positive("batcher", config.batcher, _POSITIVE)
     _check_policy("batcher.policy", config.batcher.policy)
+    if config.models is not None and not config.models:
+        raise ConfigError("models: names none: name one, or leave the section out for the built-in ones")
     for name, model in (config.models or {}).items():
         where = f"models.{name}"
         _check_positive(

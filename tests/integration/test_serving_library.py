@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streambox.config import parse_config
-from streambox.errors import BadRequest, DeadlineExceeded, Draining, UnknownModel
+from streambox.errors import BadRequest, ConfigError, DeadlineExceeded, Draining, UnknownModel
 from streambox.serving import Serving
 
 MODELS = """
@@ -117,5 +117,49 @@ def test_what_does_not_fit_is_refused_by_name(model: str, inputs: dict, error: t
         async with serving() as system:
             with pytest.raises(error, match=says):
                 await system.infer(model, inputs)
+
+    asyncio.run(scenario())
+
+
+def test_a_policy_changes_at_run_time_and_one_that_cannot_be_had_changes_nothing() -> None:
+    async def scenario() -> None:
+        async with serving() as system:
+            with pytest.raises(ConfigError, match="none of window, eager, slo"):
+                system.set_policy("windy", "double")
+            with pytest.raises(UnknownModel, match="no model 'doble'"):
+                system.set_policy("eager", "doble")
+            waiting = asyncio.create_task(system.infer("double", {"vector": ROWS}))
+            await asyncio.sleep(0)
+            system.set_policy("eager")  # the window is a minute
+            assert (await waiting)["output"].tolist() == [[0, 2, 4, 6]]
+            system.set_policy("window")
+            system.set_preferred_batch_size([1])
+            await system.infer("double", {"vector": ROWS})
+            assert system.models["double"].counters.flushes == {"slotfree": 1, "batchsize": 1}
+
+    asyncio.run(scenario())
+
+
+def test_a_policy_that_cannot_be_loaded_is_said_at_the_start() -> None:
+    async def scenario() -> None:
+        config = parse_config(MODELS + "    policy: 'nowhere:Policy'\n", folder=FOLDER)
+        with pytest.raises(ConfigError, match=r"models\.double\.policy: cannot load 'nowhere:Policy'"):
+            async with Serving(config):
+                pytest.fail("it started")
+
+    asyncio.run(scenario())
+
+
+def test_a_batcher_of_ones_own_has_no_policy_to_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        text = "batcher: {class: 'custom_batcher:UrgentFirst'}" + MODELS
+        monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples"))
+        async with Serving(parse_config(text.replace("60s", "1ms"), FOLDER)) as system:
+            with pytest.raises(ConfigError, match="decides by itself: it has no policy"):
+                system.set_policy("eager")
+            system.set_batch_size(2)
+            answer = await system.infer("double", {"vector": np.repeat(ROWS, 5, axis=0)})
+            assert answer["output"].shape == (5, 4)
+            assert system.models["double"].parts.completed == 3
 
     asyncio.run(scenario())

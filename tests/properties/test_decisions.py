@@ -62,7 +62,11 @@ def storm(seed: int, policy: str) -> list[bytes]:
                 bench.scheduler.cancel(request)
         elif kind < 0.72:
             bench.batcher.set_time_window(draw.choice([0, 5, 50]))
-        elif kind < 0.74:
+        elif kind < 0.73:
+            bench.batcher.set_policy(draw.choice([policy, "eager", "slo"]))
+        elif kind < 0.735:
+            bench.batcher.set_preferred_batch_size(draw.choice([(), (3, 4)]))
+        elif kind < 0.75:
             bench.batcher.set_batch_size(draw.choice([1, 3, 8]))
         else:
             bench.advance_ms(draw.choice([0.1, 1, 5]))

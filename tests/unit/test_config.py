@@ -157,6 +157,7 @@ FAULTS = [
         'models: {"a\\n": {threads: x}}',
         "models: 'a\\n': a model's name is letters, digits, '_', '.' and '-'",
     ),
+    ("models: {}", "models: names none: name one, or leave the section out for the built-in ones"),
     ("models: [1]", "models: expected `object`, got `array`"),
     ("batcher: {port: '80'}", "batcher.port: expected `int`, got `str`"),
     ("log: {level: loud}", "log.level: 'loud' is none of debug, info, warning, error"),

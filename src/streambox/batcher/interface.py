@@ -63,8 +63,9 @@ class Engine(Protocol):
         Send *requests* off as one batch, dropping those that have ended meanwhile.
 
         Takes a slot: ask ``slots`` first. None when nothing was left to run. Their
-        ``signature``s must be equal, or their rows cannot be joined and all of them fail;
-        and their rows together no more than the model's maximum batch size.
+        ``signature``s must be equal, or their rows cannot be joined and all of them fail.
+        More rows than the model's maximum batch size (see ``settings``) are not run at once: what
+        is over runs when the next slots are free, and a warning is logged.
         """
         ...
 

@@ -25,7 +25,7 @@ from streambox.batcher.policy import SlotView
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
 from streambox.batcher.sizes import allowed_size, padded, without_padding
-from streambox.batcher.splitting import Part, Split, dispatch_parts
+from streambox.batcher.splitting import Part, Split, dispatch_parts, in_groups
 from streambox.errors import DeadlineExceeded, Hopeless, ModelUnavailable, Refused, StreamBoxError
 from streambox.executor.base import BatchError, BatchErrorKind, BatchResult
 
@@ -54,7 +54,8 @@ class ServedModel:
     One model as the scheduler sees it.
 
     ``running`` counts batches handed to the executor, up to one more than its slots.
-    ``ready`` is False while a lazy model has not been loaded. ``parts`` counts the parts of requests
+    ``ready`` is False while a lazy model has not been loaded; ``load_failed``: the last try led to
+    nothing. ``parts`` counts the parts of requests
     that do not fit into one batch, which themselves are in ``counters`` like any other. A request of up
     to ``plain_rows`` rows needs nothing but its place in the queue. ``line`` keeps the order of answers,
     where it is to be kept.
@@ -69,6 +70,7 @@ class ServedModel:
         "forecast",
         "latency",
         "line",
+        "load_failed",
         "max_request_rows",
         "name",
         "parts",
@@ -107,6 +109,7 @@ class ServedModel:
         self.spec = spec
         self.timeout_ns = timeout_ns
         self.ready = ready
+        self.load_failed = False
         self.admission = Admission(name, max_queue_size, settings.max_batch_size)
         self.max_request_rows = max_request_rows
         self.line = Line() if preserve_ordering else None
@@ -134,6 +137,13 @@ class ServedModel:
         if self.settings.pad_to and not bad:
             tensors = padded(tensors, self.settings.pad_to)
         return tensors, bad
+
+    @property
+    def available(self) -> bool:
+        """Whether a batch could run; a lazy model that nobody has asked for counts as one that can."""
+        if self.ready:
+            return self.executor.health().ready
+        return not self.load_failed
 
     # ---- Outlook: what a policy may ask ----------------------------------------------------------
 
@@ -243,12 +253,15 @@ class Scheduler:
         """A model's executor has loaded: let what waits for it run."""
         served = self._served[name]
         served.ready = True
+        served.load_failed = False
         served.admission.open()
         self._refill(served)
 
     def model_failed(self, name: str, reason: str) -> None:
         """A lazy model could not be loaded: fail what waits for it. A later request tries again."""
-        for request in self._served[name].expiry.unfinished():
+        served = self._served[name]
+        served.load_failed = True
+        for request in served.expiry.unfinished():
             request.finish(ModelUnavailable(reason))
         self._check_idle()
 
@@ -295,6 +308,8 @@ class Scheduler:
         served = self._served[model]
         waiting = [request for request in requests if request.state is QUEUED]
         batch, unfit = self._form(served, waiting, reason)
+        if batch is not None and batch.size > served.settings.max_batch_size and len(batch.requests) > 1:
+            batch = self._shorten(served, batch)
         if batch is not None:
             counters = served.counters
             counters.batch_size.observe(batch.size)
@@ -302,6 +317,8 @@ class Scheduler:
             self._start(served, batch)
         if unfit:
             self._turn_away(unfit)
+        if served.retries:
+            self._run_again(served)
         return batch
 
     # ---- inside ----------------------------------------------------------------------------------
@@ -354,6 +371,14 @@ class Scheduler:
             batch.parts = sum(isinstance(request, Part) for request in requests)
         return batch, unfit
 
+    def _shorten(self, served: ServedModel, batch: Batch) -> Batch | None:
+        """A user's Batcher has exceeded the maximum batch size: what fits, the rest being next in line."""
+        most = served.settings.max_batch_size
+        log.warning("batch exceeds max_batch_size", model=served.name, size=batch.size, max_batch_size=most)
+        first, *others = in_groups(batch.requests, most)
+        served.retries.extend(others)
+        return self._form(served, first, batch.reason)[0]
+
     def _turn_away(self, unfit: list[Unfit]) -> None:
         """
         End what was not fit to run.
@@ -399,14 +424,17 @@ class Scheduler:
 
     def _refill(self, served: ServedModel) -> None:
         """A slot may be free: retries first, then whatever the Batcher has."""
+        self._run_again(served)
+        if not served.retries:
+            self._offer(served, FlushReason.SLOTFREE)
+
+    def _run_again(self, served: ServedModel) -> None:
         while served.retries and served.running < served.executor.slots:
             requests = [request for request in served.retries.popleft() if not request.done]
             batch, unfit = self._form(served, requests, FlushReason.RETRY)
             if batch is not None:
                 self._start(served, batch)
             self._turn_away(unfit)
-        if not served.retries:
-            self._offer(served, FlushReason.SLOTFREE)
 
     def _offer(self, served: ServedModel, reason: FlushReason) -> None:
         """Give the Batcher its chance to dispatch."""

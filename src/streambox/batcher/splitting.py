@@ -128,6 +128,19 @@ class Split:
         ]
 
 
+def in_groups(requests: Iterable[PendingRequest], rows: int) -> list[list[PendingRequest]]:
+    """*requests* in their order, in groups of at most *rows* rows; one with more is alone."""
+    groups: list[list[PendingRequest]] = []
+    room = 0
+    for request in requests:
+        if not groups or request.rows > room:
+            groups.append([])
+            room = rows
+        groups[-1].append(request)
+        room -= request.rows
+    return groups
+
+
 def dispatch_parts(requests: Iterable[PendingRequest], ledger: ModelCounters) -> int:
     """Those of *requests* that are parts and wait have been dispatched; how many they are."""
     count = 0

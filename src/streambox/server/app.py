@@ -68,7 +68,7 @@ class _Pages:
         return _json(oip.server_live(True))
 
     async def ready(self, _: Request) -> Response:
-        ready = not self._edge.draining and all(_is_ready(served) for served in self._serving.models.values())
+        ready = not self._edge.draining and all(m.available for m in self._serving.models.values())
         return _json(oip.server_ready(ready), 200 if ready else 503)
 
     async def model(self, request: Request) -> Response:
@@ -77,7 +77,7 @@ class _Pages:
 
     async def model_ready(self, request: Request) -> Response:
         served = self._find(request)
-        ready = not self._edge.draining and _is_ready(served)
+        ready = not self._edge.draining and served.available
         return _json(oip.model_ready(served.name, ready), 200 if ready else 503)
 
     async def metrics(self, request: Request) -> Response:
@@ -93,11 +93,6 @@ class _Pages:
         if version != oip.MODEL_VERSION:
             raise UnknownModel(f"model {name!r} has no version {version!r}: there is {oip.MODEL_VERSION}")
         return served
-
-
-def _is_ready(served: ServedModel) -> bool:
-    """A lazy model that nobody has asked for counts as ready."""
-    return not served.ready or served.executor.health().ready
 
 
 async def _unreachable(request: Request) -> Response:

@@ -112,7 +112,7 @@ class StreamBoxCollector(Collector):
         for served in models:
             health = served.executor.health()
             restarts.add_metric([served.name], health.restarts)
-            ready.add_metric([served.name], float(health.ready or not served.ready))
+            ready.add_metric([served.name], float(served.available))
         return restarts, ready
 
     def _http(self) -> Iterable[Metric]:

@@ -6,14 +6,20 @@ import asyncio
 import socket
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 import structlog
 import uvloop
 
-from streambox.config import parse_config
+from streambox.config import Config, parse_config
 from streambox.errors import RunFailed
 from streambox.server.run import Server, bind
 from streambox.serving import Serving
+
+
+def without_models(text: str) -> Config:
+    """A configuration that takes no time to start, which no file may have."""
+    return msgspec.structs.replace(parse_config(text), models={})
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70, "a\0b"])
@@ -37,7 +43,7 @@ def test_a_server_that_has_bound_beside_us_and_listens_first_is_noticed():
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             theirs.bind(ours.getsockname())
             theirs.listen()
-            async with Serving(parse_config("models: {}")) as serving, Server(serving, ours):
+            async with Serving(without_models("")) as serving, Server(serving, ours):
                 pytest.fail("it was said to listen")
 
     taken = "Address already in use: choose another --port"
@@ -50,7 +56,7 @@ def test_the_address_is_told_as_a_url_whatever_its_family():
         pytest.skip("no IPv6 here")
 
     async def listening() -> int:
-        config = parse_config("batcher: {host: '::1', port: 0}\nmodels: {}")
+        config = without_models("batcher: {host: '::1', port: 0}")
         async with Serving(config) as serving, Server(serving) as server:
             return server.port
 
