@@ -65,7 +65,7 @@ class Line:
         Tell everyone whose turn has come.
 
         Who is told may submit the next request at once, and that may end at once: it is for the loop
-        here, so that nobody is told before those who came first.
+        here, so that nothing recurses.
         """
         if self._calling:
             return

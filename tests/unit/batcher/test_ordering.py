@@ -108,6 +108,20 @@ def test_who_submits_from_its_answer_is_behind_all_who_wait():
     assert told == ["0", "1", "2", "3"]
 
 
+def test_a_chain_of_requests_that_each_end_at_once_does_not_recurse(logs):
+    bench = bench_of(30)
+    told = []
+
+    def again(request):
+        told.append(request)
+        if len(told) < 300:
+            bench.submit(value=float("nan"), on_done=again)
+
+    bench.submit(value=float("nan"), on_done=again)
+    assert (len(told), logs) == (300, [])
+    assert bench.violations() == []
+
+
 def test_a_fault_in_one_callers_code_keeps_nobody_from_its_answer(logs):
     def fault(_):
         raise ZeroDivisionError
