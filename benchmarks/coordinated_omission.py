@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import HERE, end_on_sigterm, ending, machine
+from harness import HERE, end_on_sigterm, ending, machine, wide_console
 from load_tools import OURS, TOOLS, Order, Tool
-from rich.console import Console
 from rich.table import Table
 from stall import Stall, responses_ns
 
@@ -31,6 +30,8 @@ from streambox.workload.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from rich.console import Console
 
 RATE_PER_S = 1000
 SECONDS = 20
@@ -142,7 +143,7 @@ def table(found: dict[str, Any]) -> Table:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     end_on_sigterm()
-    console = Console()
+    console = wide_console()
     console.print(", ".join(f"{key} {fact}" for key, fact in machine().items()), highlight=False)
     found = measure(console)
     console.print(table(found))

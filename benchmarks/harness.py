@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -332,6 +334,11 @@ def machine() -> dict[str, Any]:
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def wide_console() -> Console:
+    """A file or a pipe has no width: the tables are not to be cut to that of an old terminal there."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
 
 
 def spread_text(of: dict[str, float]) -> str:

@@ -20,8 +20,7 @@ from fractions import Fraction
 from typing import Any, cast
 
 import uvloop
-from harness import ending, free_port
-from rich.console import Console
+from harness import ending, free_port, wide_console
 from rich.table import Table
 
 from streambox.clock import LoopClock
@@ -121,7 +120,7 @@ def main() -> None:
             *(arrivals, f"{theory:.1f}/s", f"{rate:.1f}/s", off[0]),
             *(f"{limit['rate_per_s']:.1f}/s", off[1], interval),
         )
-    Console().print(table)
+    wide_console().print(table)
 
 
 if __name__ == "__main__":

@@ -32,15 +32,17 @@ from harness import (
     running,
     spread,
     spread_text,
+    wide_console,
 )
 from load_tools import OURS, TOOLS, Order, Tool
-from rich.console import Console
 from rich.table import Table
 from steadiness import late_by_own_clocks_ns, late_ns
 from tool_run import SPARE_S, TOLD, Window, at_work, check_working, look, two_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
 
 CONNECTIONS = 64
 RATES_PER_S = (1_000, 10_000, 30_000)
@@ -310,7 +312,7 @@ def main() -> None:
     args = parser.parse_args()
     tools = [tool for tool in TOOLS if tool is OURS or args.beside is None or tool.name in args.beside]
     end_on_sigterm()
-    console = Console()
+    console = wide_console()
     facts = ", ".join(f"{key} {fact}" for key, fact in machine().items())
     console.print(facts, highlight=False, soft_wrap=True)
     found = measure(

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -24,11 +24,13 @@ import null_bench
 import open_loop
 import real_model
 import rivals
-from harness import HERE, end_on_sigterm, ending, machine, nginx_binary, spread_text
-from rich.console import Console
+from harness import HERE, end_on_sigterm, ending, machine, nginx_binary, spread_text, wide_console
 from rich.table import Table
 
 from streambox.errors import StreamBoxError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PARTS = ("null", "open_loop", "real_model", "loadgen", "rivals", "omission")
 QUIET_LOAD = 0.5
@@ -38,7 +40,7 @@ def main() -> None:
     args = arguments()
     end_on_sigterm()
     try:
-        measure(args, Console())
+        measure(args, wide_console())
     except KeyboardInterrupt:
         sys.exit("stopped; the parts that were through are in the results file")
     except StreamBoxError as error:

@@ -13,8 +13,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from streambox import config
-from streambox.units import Duration, Size, format_duration, format_size
+from streambox import config, tenancy
+from streambox.units import Duration, Rate, Size, format_duration, format_size
 
 TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
 
@@ -28,19 +28,24 @@ resolve from the file's own folder, then from `PYTHONPATH`.
 `streambox config check FILE` says whether a file is valid; `streambox config show` prints what is in effect.
 
 Durations are written `250us`, `5ms`, `1.5s`, `2m`, `1h`; sizes `64KiB`, `16MiB`, `4GiB`.
-The port is `--port`, else `batcher.port`, else `gin.port`, else 8080.
-Without a `models` section the built-in `digits` and `resnet50` are served.
+Rates are written `500/s`, `30/m`. The port is `--port`, else `batcher.port`, else `gin.port`, else 8080.
+Without a `models` section the built-in `digits` and `resnet50` are served. Without `tenants` everybody is the
+same one, `default`, and the server listens on loopback only: [tenants](tenants.md).
 
 `streambox serve --set batcher.time_window=5ms --set models.NAME.instances=2` puts single settings in place of
 the file's; a value is YAML.
 
-*This page is written by `scripts/configuration_reference.py` from the types in `src/streambox/config.py`.*
+*This page is written by `scripts/configuration_reference.py` from the types in `src/streambox/config.py` and
+`src/streambox/tenancy.py`.*
 """
 
 SECTIONS = (
     ("batcher", config.BatcherSection),
+    ("batcher.tls", config.TlsSection),
     ("models.NAME", config.ModelSection),
     ("models.NAME.inputs, models.NAME.outputs", config.TensorSection),
+    ("tenants", tenancy.TenantSection),
+    ("tenants.keys", tenancy.KeySection),
     ("load_generator", config.LoadGeneratorSection),
     ("gin", config.GinSection),
     ("log", config.LogSection),
@@ -49,6 +54,10 @@ SECTIONS = (
 _NAMES = {
     Duration: "duration",
     Size: "size",
+    Rate: "rate",
+    config.TensorSection: "tensor",
+    config.TlsSection: "section",
+    tenancy.KeySection: "key",
     str: "text",
     int: "whole number",
     float: "number",
@@ -80,8 +89,6 @@ def _kind(hint: Any) -> str:
         return ", ".join(f"`{choice}`" for choice in get_args(hint))
     if origin is tuple:
         return f"list of {_kind(get_args(hint)[0])}s"
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return "tensor"
     return _NAMES[hint]
 
 
@@ -95,6 +102,8 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
         return f"`{format_duration(default)}`"
     if isinstance(default, Size):
         return f"`{format_size(default)}`"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return f"`{default}`"
 
 

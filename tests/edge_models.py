@@ -8,13 +8,14 @@ The model behind the HTTP tests: it doubles, or does to a row what the row's fir
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
 
 import streambox
 
-HOLD, RAISE, EXIT, REFUSE, NAN, OVERFLOW = 1001, 1002, 1003, 1004, 1005, 1006
+HOLD, RAISE, EXIT, REFUSE, NAN, OVERFLOW, SHORT = range(1001, 1008)
 
 
 def obey(x):
@@ -31,7 +32,20 @@ def obey(x):
     output = 2 * x
     output[firsts == NAN, 1] = np.nan
     output[firsts == OVERFLOW] = np.inf
-    return output
+    return output[1:] if SHORT in firsts else output
+
+
+def unhurried(x):
+    """Takes its 10 ms."""
+    time.sleep(0.01)
+    return obey(x)
+
+
+def fragile(x):
+    """Ends its worker for as long as the file ``broken`` is there."""
+    if Path(os.environ["EDGE"], "broken").exists():
+        os._exit(9)
+    return 2 * x
 
 
 def identity(inputs):

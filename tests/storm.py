@@ -2,8 +2,9 @@
 The core through random storms in virtual time: ``python tests/storm.py --seeds 10000``.
 
 A seed makes a small system (models, slots, policies, tenants) and a thousand and more events:
-arrivals of several sizes, shapes and deadlines, callers who leave, rows that are poison, executors
-that are slow, fail or die, settings that change, wall clocks that jump; a drain at the end. After
+arrivals of several sizes, shapes and deadlines, callers who leave, rows that are poison, some of them
+sent again and again, executors that are slow, fail, die or are lost, models whose rows may run once
+only, settings that change, wall clocks that jump; a drain at the end. After
 every event the laws that cost O(1) are checked, after every hundredth all of them. A seed that
 breaks one is named with the command that runs it again.
 """
@@ -22,17 +23,22 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import numpy as np
 import structlog
 
 from streambox.batcher import State
+from streambox.batcher.breaker import THRESHOLD
+from streambox.batcher.retry_budget import RESERVE
 from streambox.batcher.tenants import Tenant, TokenBucket
-from streambox.errors import StreamBoxError
+from streambox.errors import CircuitOpen, Quarantined, RetryBudgetSpent, StreamBoxError
 from streambox.executor.base import RowErrors
-from virtual import BROKEN, DIED, MS, Bench, has_its_rows, pieces
+from virtual import BROKEN, DIED, HOPELESS, MS, Bench, has_its_rows, pieces
 
 EVENTS = 1000
+ROUNDS = 1 + 4  # of at most 8 requests: the first, and ceil(log2 8) + 1 more
 FULL_SCAN_EVERY = 100
 HARMLESS, RAISES, KILLS, REFUSED = range(4)
+FAMILIAR = 2  # bad inputs that come again and again
 
 
 class Storm:
@@ -42,6 +48,9 @@ class Storm:
         self.draw = draw = random.Random(seed)
         self.events = 0
         self.outages = 0
+        self.lost = False  # an outage in which no worker can be had, rather than one on which they die
+        self.deaths: Counter[str] = Counter()
+        self.met: Counter[Any] = Counter()
         self.answers: Counter[int] = Counter()
         self.told: Counter[str] = Counter(m=-1, other=-1)
         self.kinds: dict[str, int] = {}
@@ -66,6 +75,9 @@ class Storm:
                 slots=draw.randint(1, 3),
                 service_ns=self.service_ns,
                 outcome=self.outcome,
+                idempotent=draw.random() < 0.8,
+                quarantine_ns=draw.choice([0, 50, 1000]) * MS,
+                breaker_ns=draw.choice([5, 20, 100]) * MS,
             )
 
     def _tenants(self) -> list[Tenant]:
@@ -95,7 +107,8 @@ class Storm:
             elif kind < 0.94:
                 self.pass_time(draw.choice([0.1, 1, 5]))
             elif kind < 0.96:
-                self.outages = draw.randint(1, 3)
+                self.outages = draw.choice([1, 2, 3, 1, 2, 3, 12])
+                self.lost = draw.random() < 0.3
             elif kind < 0.97:
                 self.wall_s += draw.choice([-3600, 3600])  # which nothing in the core may mind
             else:
@@ -122,8 +135,19 @@ class Storm:
         request.tenant = draw.choice(self.tenants) if self.tenants else None
         kind = draw.choices((HARMLESS, RAISES, KILLS, REFUSED), (20, 1, 1, 1))[0]
         self.kinds[request.request_id] = kind
+        if kind in (RAISES, KILLS) and draw.random() < 0.8:
+            familiar = -1.0 - draw.randrange(FAMILIAR)
+            request.inputs = {"x": np.full((request.rows, request.signature), familiar)}
+        guard = bench.served[model].guard
         try:
             bench.scheduler.submit(request)
+        except Quarantined:
+            assert guard.quarantine.hold_ns, "held, where nobody is to be"
+            assert kind in (RAISES, KILLS), "held, and never failed by itself"
+            return
+        except CircuitOpen:
+            assert not guard.breaker.closed, "refused by a breaker that is closed"
+            return
         except StreamBoxError:
             return
         self.alive.append(request)
@@ -166,6 +190,7 @@ class Storm:
         return round(self.draw.choice([0.2, 1, 1, 6]) * MS * (1 + batch.size / 8))
 
     def outcome(self, batch: Any) -> Any:
+        self.met.update(batch.requests)  # parts, where a request is cut into some
         kinds = {self.kinds[request.request_id] for request in batch.requests}
         allowed = self.bench.served[batch.model].settings.pad_to
         fed = len(batch.tensors["x"])
@@ -173,9 +198,13 @@ class Storm:
         assert not allowed or fed in allowed or fed > allowed[-1], "a size that is not allowed"
         if self.outages:
             self.outages -= 1
+            self.deaths[batch.model] += 1
+            return HOPELESS if self.lost else DIED
+        if RAISES in kinds:
+            return BROKEN
+        if KILLS in kinds:
+            self.deaths[batch.model] += 1
             return DIED
-        if RAISES in kinds or KILLS in kinds:
-            return BROKEN if RAISES in kinds else DIED
         refused = {r.first_row: "no" for r in batch.requests if self.kinds[r.request_id] is REFUSED}
         return RowErrors(refused) if refused else None
 
@@ -191,6 +220,10 @@ class Storm:
             assert 0 <= executor.running <= executor.slots + 1, "more batches than slots and a staged one"
             assert served.running == executor.running, "a slot has leaked"
             assert served.counters.queued <= served.admission.max_queue_size, "the queue is not bounded"
+            breaker, budget = served.guard.breaker, served.guard.budget
+            assert self.deaths[name] >= THRESHOLD * bool(breaker.opened), "opened for another's failures"
+            assert breaker.closed or served.guard.alert, "nobody asks the breaker"
+            assert budget.spent <= RESERVE + served.counters.accepted / 10, "more retries than a tenth"
         for tenant in self.tenants:
             assert 0 <= tenant.queued <= tenant.in_flight <= tenant.max_in_flight, tenant
         if self.events % FULL_SCAN_EVERY == 0:
@@ -222,6 +255,9 @@ class Storm:
             )
             if state is State.FAILED:
                 assert self.kinds[request.request_id] is not HARMLESS or self.was_struck(request)
+        for request, times in self.met.items():
+            once = not bench.served[request.model].guard.idempotent
+            assert times <= (1 if once else ROUNDS), "it ran too often"
         for name in self.models:
             assert bench.served[name].counters.queued == queued[name], "queued is not what waits"
             line = bench.served[name].line
@@ -236,7 +272,15 @@ class Storm:
         return line is not None and request in line
 
     def was_struck(self, request: Any) -> bool:
-        """An outage found it alone in its batch: nobody can tell that from poison."""
+        """
+        An outage found it alone in its batch: nobody can tell that from poison. Or it is said to be
+        one; or nothing runs twice here.
+        """
+        guard = self.bench.served[request.model].guard
+        if isinstance(request.error, CircuitOpen | RetryBudgetSpent):
+            return guard.breaker.opened > 0 or guard.budget.denied > 0
+        if request.error.code == "model_unavailable" or not guard.idempotent:
+            return True
         return any(
             len(batch.requests) == 1 and batch.requests[0].request_id == request.request_id
             for batch in self.bench.executors[request.model].started

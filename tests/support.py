@@ -39,8 +39,15 @@ def config_of(*, models: str = "", **batcher: object) -> str:
     """A configuration with the model ``double`` (see ``edge_models.obey``), or *models*."""
     settings = {"time_window": "1ms", "port": 0, **batcher}
     section = ", ".join(f"{key}: {value}" for key, value in settings.items())
-    served = models or f'  double: {{executor: python, callable: "edge_models:obey", {VECTOR}, {OUTPUT}}}'
+    # Many a test sends the same bad row again and again, and means each of them.
+    served = models or f"  double: {python_model('edge_models:obey', quarantine='0s')}"
     return f"batcher: {{{section}}}\nmodels:\n{served}\nlog: {{level: info, format: json}}\n"
+
+
+def python_model(callable_: str, **settings: object) -> str:
+    """The section of a model that takes and gives 4 numbers a row."""
+    more = "".join(f", {key}: {value}" for key, value in settings.items())
+    return f'{{executor: python, callable: "{callable_}", {VECTOR}, {OUTPUT}{more}}}'
 
 
 def children(pid: int) -> list[int]:
@@ -151,7 +158,7 @@ class Process:
         """Until it ends; *port* is told when it listens."""
         for line in self.child.stderr:
             self.log.append(line)
-            if found := re.search(r'"url": ?"http://[^"]*:(\d+)"', line):
+            if found := re.search(r'"url": ?"https?://[^"]*:(\d+)"', line):
                 port.set_result(int(found[1]))
         if not port.done():
             port.set_exception(AssertionError("".join(self.log)))
@@ -165,12 +172,17 @@ class Process:
 
 
 @contextlib.contextmanager
-def serving_process(config: str, folder: Path, *, port: int = 0, listening: bool = True) -> Iterator[Process]:
+def serving_process(
+    config: str, folder: Path, *options: object, port: int = 0, listening: bool = True
+) -> Iterator[Process]:
     """A server, once it listens; *listening* False: as soon as it has been started."""
     file = folder / "serve.yaml"
     file.write_text(config)
     child = subprocess.Popen(
-        [sys.executable, "-m", "streambox", "serve", "--config", str(file), "--port", str(port)],
+        [
+            *(sys.executable, "-m", "streambox", "serve", "--config", str(file), "--port", str(port)),
+            *map(str, options),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])},

@@ -146,6 +146,9 @@ class Bench:
         policy: str = "window",
         preferred: tuple[int, ...] = (),
         pad_to: tuple[int, ...] = (),
+        idempotent: bool = True,
+        quarantine_ns: int = 60_000 * MS,
+        breaker_ns: int = 5_000 * MS,
         **executor: Any,
     ) -> VirtualExecutor:
         made = self.executors[name] = VirtualExecutor(self.clock, **executor)
@@ -159,6 +162,9 @@ class Bench:
             preserve_ordering=preserve_ordering,
             timeout_ns=round(timeout_ms * MS),
             ready=ready,
+            idempotent=idempotent,
+            quarantine_ns=quarantine_ns,
+            breaker_ns=breaker_ns,
         )
         self.scheduler.add_model(served)
         return made

@@ -18,6 +18,8 @@ _COMMANDS: Final = {
     "serve": "Take requests over HTTP, batch them, answer each caller.",
     "load": "Replay a workload against a server, open-loop, and report.",
     "workload": "Make, picture and change workloads; import traces, and fit processes to them.",
+    "tenant": "Make keys for tenants.",
+    "simulate": "Decide again what a server has recorded.",
     "config": "Check and show the configuration.",
     "demo": "Serve the digits model, load it for half a minute, report.",
 }

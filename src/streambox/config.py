@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import msgspec
 import yaml
@@ -26,6 +26,7 @@ from streambox.sections import (
     show_unit,
 )
 from streambox.settings import apply_settings
+from streambox.tenancy import TenantSection, check_tenants, masked
 from streambox.units import Duration, Size
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ _MIB: Final = 1024**2
 Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64"
 ]
+Builtin = Literal["digits", "resnet50"]
+BUILTIN_NAMES: Final[tuple[str, ...]] = get_args(Builtin)
 
 
 class GinSection(Section, frozen=True):
@@ -65,6 +68,17 @@ class LoadGeneratorSection(Section, frozen=True):
     timeout: Duration | None = None
 
 
+class TlsSection(Section, frozen=True):
+    """
+    HTTPS on the server's port: files in PEM, ``certificate`` with those that it is signed by.
+
+    SIGHUP has them read again; open connections stay. Files that are no use change nothing.
+    """
+
+    certificate: str
+    key: str
+
+
 class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
     """
     The server and the defaults of every model.
@@ -78,6 +92,7 @@ class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
     ``drain_timeout`` bounds a shutdown; ``drain_delay`` keeps the listener open that
     long after readiness has turned false. The ``*_limit`` and ``*_timeout`` keys bound
     what one connection may send, ``max_buffered_bytes`` what all of them hold together.
+    With ``tls`` the port speaks HTTPS, and nothing else.
     """
 
     host: str = "127.0.0.1"
@@ -98,6 +113,7 @@ class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
     body_timeout: Duration = Duration(30 * _S)
     idle_timeout: Duration = Duration(75 * _S)
     max_buffered_bytes: Size = Size(1024 * _MIB)
+    tls: TlsSection | None = None
 
 
 class TensorSection(Section, frozen=True):
@@ -120,11 +136,15 @@ class ModelSection(Section, frozen=True):
     ``preferred_batch_size`` lists sizes that a batch leaves with as soon as it has one of
     them; ``pad_to`` sizes that a batch is filled up to, unseen by its callers.
     ``preserve_ordering``: answers leave in the order in which the requests were accepted.
+
+    ``idempotent: false``: no row is ever run twice; what failed together ends together.
+    ``finite_outputs: true``: an answer with a NaN or an infinity in it is not passed on. An
+    input that has failed by itself twice is refused for as long as ``quarantine`` says; ``0s``: never.
     """
 
     executor: Literal["onnx", "python"] = "onnx"
     path: str | None = None
-    builtin: Literal["digits", "resnet50"] | None = None
+    builtin: Builtin | None = None
     callable: str | None = None
     inputs: tuple[TensorSection, ...] = ()
     outputs: tuple[TensorSection, ...] = ()
@@ -141,6 +161,9 @@ class ModelSection(Section, frozen=True):
     request_timeout: Duration | None = None
     instances: int = 1
     threads: int = 1
+    idempotent: bool = True
+    finite_outputs: bool = False
+    quarantine: Duration = Duration(60 * _S)
 
 
 class LogSection(Section, frozen=True):
@@ -152,7 +175,8 @@ class LogSection(Section, frozen=True):
 
 class Config(Section, frozen=True):
     """
-    The whole configuration. ``models`` None means the built-in ones.
+    The whole configuration. ``models`` None means the built-in ones; no ``tenants``, that
+    everybody is the same one, ``default``.
 
     ``folder`` is where relative paths and callables resolve from: the file's own.
     """
@@ -161,6 +185,7 @@ class Config(Section, frozen=True):
     load_generator: LoadGeneratorSection = LoadGeneratorSection()
     batcher: BatcherSection = BatcherSection()
     models: dict[str, ModelSection] | None = None
+    tenants: tuple[TenantSection, ...] = ()
     log: LogSection = LogSection()
     folder: str = "."
 
@@ -170,6 +195,11 @@ class Config(Section, frozen=True):
             if port is not None:
                 return port
         return 8080
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Of the models that are served."""
+        return BUILTIN_NAMES if self.models is None else tuple(self.models)
 
 
 def find_config(option: Path | None = None) -> Path | None:
@@ -221,9 +251,12 @@ def parse_config(text: str, folder: str = ".", settings: Sequence[str] = ()) -> 
 
 
 def show_config(config: Config) -> str:
-    """*config* with all its defaults, as YAML that ``parse_config`` reads back."""
+    """*config* with all its defaults, as YAML that ``parse_config`` reads back; hashes are cut short."""
     tree = msgspec.to_builtins(config, enc_hook=show_unit)
     del tree["folder"]
+    for tenant in tree["tenants"]:
+        for key in tenant["keys"]:
+            key["sha256"] = masked(key["sha256"])
     if tree["models"] is None:
         del tree["models"]
     return yaml.safe_dump(_without_none(tree), sort_keys=False)
@@ -296,6 +329,8 @@ def _check_values(config: Config) -> None:
         _check_policy(f"{where}.policy", model.policy)
         _check_sizes(where, model, model.max_batch_size or config.batcher.max_batch_size)
         _check_source(where, model)
+    limits = config.batcher.json_body_limit, config.batcher.binary_body_limit
+    check_tenants(config.tenants, config.model_names, max(limits))
 
 
 def _check_policy(where: str, policy: str | None) -> None:
@@ -350,4 +385,6 @@ def _check_tensors(where: str, tensors: tuple[TensorSection, ...]) -> None:
 def _without_none(node: Any) -> Any:
     if isinstance(node, dict):
         return {key: _without_none(value) for key, value in node.items() if value is not None}
+    if isinstance(node, (list, tuple)):
+        return [_without_none(item) for item in node]
     return node

@@ -16,10 +16,12 @@ class StreamBoxError(Exception):
     Base of every error we raise on purpose. ``str(error)`` is fit to show to a user.
 
     ``request_id`` is the caller's name for the request it is about, where that is known.
+    ``challenge`` is how a caller is to say who it is, as ``WWW-Authenticate`` has it.
     """
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
+    challenge: ClassVar[str | None] = None
     retry_after_s: int | None = None
     request_id: str | None = None
 
@@ -122,6 +124,7 @@ class Unauthorized(StreamBoxError):
 
     code = "unauthorized"
     status = 401
+    challenge = 'Bearer realm="streambox"'
 
 
 class Hopeless(Refused):
@@ -142,6 +145,25 @@ class Draining(Refused):
     code = "draining"
 
 
+class CircuitOpen(Refused):
+    """The model's workers have failed several times in a row: it is left alone for a while."""
+
+    code = "circuit_open"
+
+
+class RetryBudgetSpent(Refused):
+    """The request would have to run again for no fault of its own, and enough of that was done."""
+
+    code = "retry_budget_spent"
+
+
+class Quarantined(StreamBoxError):
+    """An input that has failed by itself more than once lately; it is not run."""
+
+    code = "quarantined"
+    status = 422
+
+
 class ModelUnavailable(Refused):
     """The model is known but cannot be loaded, now."""
 
@@ -158,8 +180,14 @@ class RowFailed(StreamBoxError):
     status = 422
 
 
+class BatchFailed(StreamBoxError):
+    """A batch of several failed whose requests may not be run again, to find out whose fault it was."""
+
+    code = "batch_failed"
+
+
 class WorkerDied(StreamBoxError):
-    """A worker process died on this row, alone in its batch."""
+    """A worker process died on this row, alone in its batch; or with others, none of which may run again."""
 
     code = "worker_died"
     status = 500

@@ -9,13 +9,24 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from typing import Any, Final, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
 
 from streambox.errors import ConfigError, UsageError
-from streambox.units import Duration, Size, format_duration, format_size, parse_duration, parse_size
+from streambox.units import (
+    Duration,
+    Rate,
+    Size,
+    format_duration,
+    format_rate,
+    format_size,
+    parse_duration,
+    parse_rate,
+    parse_size,
+)
 
 
 class Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -90,6 +101,8 @@ def convert_unit(kind: type, value: Any) -> Any:
             return Duration(parse_duration(value))
         if kind is Size:
             return Size(parse_size(value))
+        if kind is Rate:
+            return Rate(parse_rate(value))
     except UsageError as error:
         raise ValueError(str(error)) from None
     raise TypeError(
@@ -98,6 +111,8 @@ def convert_unit(kind: type, value: Any) -> Any:
 
 
 def show_unit(value: Any) -> str:
+    if isinstance(value, Rate):
+        return format_rate(value)
     return format_duration(value) if isinstance(value, Duration) else format_size(value)
 
 
@@ -117,6 +132,9 @@ def check_keys(node: Any, section: Any, where: str) -> None:
     inner = next((arg for arg in get_args(section) if _contains_struct(arg)), None)
     if inner is None:
         _check_choice(node, section, where)
+        return
+    if get_origin(section) in (Union, UnionType):
+        check_keys(node, inner, where)
         return
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in items:

@@ -6,11 +6,12 @@ import contextlib
 import http.client
 import json
 import signal
+import ssl
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from streambox.errors import RunFailed
 
@@ -58,26 +59,25 @@ def _wait_until_ready(process: subprocess.Popen[bytes], log_file: Path) -> Addre
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
             raise RunFailed(f"the server ended with code {process.returncode}: {_last_words(log_file)}")
-        address = _listening(log_file)
-        if address is not None and _is_ready(*address):
-            return address
+        url = _listening(log_file)
+        if url is not None and _is_ready(url):
+            return str(url.hostname), int(url.port or 0)
         time.sleep(_POLL_S)
     raise RunFailed(f"the server was not ready after {_START_TIMEOUT_S:g} s: {_last_words(log_file)}")
 
 
-def _listening(log_file: Path) -> Address | None:
-    """The address that the server's log gives; it takes a free port, so nobody else knows."""
+def _listening(log_file: Path) -> SplitResult | None:
+    """The URL that the server's log gives; it takes a free port, so nobody else knows."""
     for line in log_file.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError, TypeError):
             entry = json.loads(line)
             if entry["event"] == "listening":
-                url = urlsplit(entry["url"])
-                return str(url.hostname), int(url.port or 0)
+                return urlsplit(str(entry["url"]))
     return None
 
 
-def _is_ready(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=1)
+def _is_ready(url: SplitResult) -> bool:
+    connection = _connection(url)
     try:
         connection.request("GET", "/v2/health/ready")
         return connection.getresponse().status == http.HTTPStatus.OK
@@ -85,6 +85,16 @@ def _is_ready(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _connection(url: SplitResult) -> http.client.HTTPConnection:
+    host, port = str(url.hostname), int(url.port or 0)
+    if url.scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=1)
+    context = ssl.create_default_context()
+    context.check_hostname = False  # our own child on loopback: who else should it be
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=1, context=context)
 
 
 def _stop(process: subprocess.Popen[bytes], log_file: Path) -> None:

@@ -26,13 +26,14 @@ from streambox.batcher.scheduler import Scheduler, ServedModel
 from streambox.batcher.streambox import StreamBoxBatcher
 from streambox.clock import LoopClock
 from streambox.config import BatcherSection, Config, ModelSection
-from streambox.errors import ConfigError, Draining, UnknownModel
+from streambox.errors import ConfigError, UnknownModel
 from streambox.executor.base import LoadFailed, ModelSpec, TensorSpec
 from streambox.executor.model import located
 from streambox.executor.options import WorkerOptions
 from streambox.executor.process import WorkerExecutor
 from streambox.inputs import check_inputs
 from streambox.models import BUILTIN
+from streambox.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,15 +69,19 @@ class Serving:
     """
     Models in worker processes, and the scheduler that batches for them.
 
+    *make_scheduler*: what makes it in place of ``Scheduler`` itself; one that keeps a record, say.
+
     Raises, on entering: LoadFailed when a model cannot be loaded, ConfigError when the
     configured ``Batcher`` class cannot be made.
     """
 
+    roster: Roster
     scheduler: Scheduler
     clock: LoopClock
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, make_scheduler: Callable[..., Scheduler] = Scheduler) -> None:
         self.config = config
+        self._make_scheduler = make_scheduler
         self.models: dict[str, ServedModel] = {}
         self._executors: dict[str, WorkerExecutor] = {}
         self._loads: dict[str, asyncio.Task[None]] = {}
@@ -85,7 +90,9 @@ class Serving:
         loop = asyncio.get_running_loop()
         self.clock = LoopClock(loop)
         try:
-            self.scheduler = Scheduler(self.clock, batcher_factory(self.config))
+            self.roster = Roster(self.config.tenants, self.clock.now_ns())
+            shared = len(self.roster) > 1
+            self.scheduler = self._make_scheduler(self.clock, batcher_factory(self.config), shared=shared)
             self.scheduler.on_unloaded = self._load_later
             await self._add_models()
         except BaseException:
@@ -101,15 +108,27 @@ class Serving:
     # ---- use -------------------------------------------------------------------------------------
 
     async def infer(
-        self, model: str, inputs: Mapping[str, Array], *, timeout_ns: int | None = None
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        timeout_ns: int | None = None,
+        tenant: str | None = None,
     ) -> dict[str, Array]:
         """
         Run *inputs*, arrays of shape (rows, ...) by input name, batched with whatever else waits.
 
+        *tenant* names whose request it is, where tenants are configured; a caller in the same
+        process needs no key.
+
         Returns each output as (rows, ...). Cancelling the caller takes the request out
         of its queue. Raises the request's StreamBoxError.
         """
+        whose = self.roster.named(tenant)
         request, answer = self._request(model, inputs)
+        request.tenant = whose
+        if timeout_ns is None and whose is not None:
+            timeout_ns = whose.slo_ns
         request.timeout_ns = timeout_ns
         self.scheduler.submit(request)
         try:
@@ -240,6 +259,8 @@ class Serving:
             max_request_rows=section.max_request_rows or defaults.max_request_rows,
             timeout_ns=min(section.slo or timeout_ns, timeout_ns),
             ready=ready,
+            idempotent=section.idempotent,
+            quarantine_ns=section.quarantine,
         )
         if ":" in served.settings.policy:
             _add_search_path(self.config.folder)
@@ -297,8 +318,7 @@ class Serving:
     def _fail_all(self) -> int:
         """End what is still unfinished; returns how many requests that were."""
         why = "the server shut down before the request could be answered"
-        unfinished = [request for served in self.models.values() for request in served.expiry.unfinished()]
-        return sum(request.finish(Draining(why)) for request in unfinished)
+        return self.scheduler.fail_all(why) if self.models else 0
 
     async def _close(self) -> None:
         for served in self.models.values():
@@ -326,6 +346,7 @@ def worker_options(name: str, section: ModelSection, folder: Path, execution_lim
         inputs=tuple(TensorSpec(t.name, t.datatype, t.shape) for t in section.inputs),
         outputs=tuple(TensorSpec(t.name, t.datatype, t.shape) for t in section.outputs),
         preprocess=preprocess,
+        finite_outputs=section.finite_outputs,
         threads=section.threads,
         instances=section.instances,
         execution_limit_ns=int(execution_limit_ns),

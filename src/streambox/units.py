@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from streambox.errors import UsageError
@@ -45,6 +46,12 @@ class Size(int):
     __slots__ = ()
 
 
+class Rate(float):
+    """Per second, written ``500/s``."""
+
+    __slots__ = ()
+
+
 def parse_duration(text: object) -> int:
     """``5ms``, ``1.5s``, ``2m``, ``1h``, ``250us`` as nanoseconds. Raises UsageError."""
     number, unit = _split(text, "a duration", "5ms, 1.5s, 2m", _NS)
@@ -76,6 +83,15 @@ def format_size(size_bytes: int) -> str:
         if size_bytes and size_bytes % _BYTES[unit] == 0:
             return f"{size_bytes // _BYTES[unit]}{unit}"
     return f"{size_bytes}B"
+
+
+def format_rate(per_s: float) -> str:
+    """``500/s``; what is less than one a second by the minute or the hour, where that is a whole number."""
+    for unit in ("/s", "/m", "/h"):
+        count = per_s / _PER_S[unit]
+        if count >= 1 and abs(count - round(count)) < 1e-9 * count:
+            return f"{round(count)}{unit}"
+    return f"{Decimal(repr(float(per_s))):f}/s"
 
 
 def _split(text: object, what: str, examples: str, units: Mapping[str, float]) -> tuple[float, float]:

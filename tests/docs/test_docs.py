@@ -75,7 +75,7 @@ def test_the_configurations_in_the_documents_are_valid():
     ]
     assert shown
     for block in shown:
-        if re.search("^(gin|batcher|models|load_generator|log):", block, re.MULTILINE):
+        if re.search("^(gin|batcher|models|tenants|load_generator|log):", block, re.MULTILINE):
             parse_config(block)
 
 
@@ -170,6 +170,10 @@ PURE = [
     "batcher/sizes.py",
     "batcher/splitting.py",
     "batcher/settle.py",
+    "batcher/guard.py",
+    "batcher/quarantine.py",
+    "batcher/breaker.py",
+    "batcher/retry_budget.py",
     "batcher/expiry.py",
     "batcher/admission.py",
     "batcher/counters.py",

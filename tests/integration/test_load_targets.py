@@ -83,6 +83,20 @@ def test_plain_http_where_tls_is_spoken_is_no_answer(server_tls):
     assert set(summary["errors"]) <= {"reset", "bad_response"}
 
 
+def test_a_tls_server_that_goes_away_midway_leaves_every_request_accounted_for(server_tls):
+    async def leaving(asked: Asked) -> bytes | None:
+        if asked.number >= 60:
+            await server.stop_listening()
+            return None
+        return http(reply(asked))
+
+    with TinyServer(leaving, tls=server_tls) as server:
+        summary = play(server.target, verify=False, timeout_ns=SECOND).summary
+    assert summary["ok"] == 60
+    assert summary["ok"] + sum(summary["errors"].values()) == summary["offered"] == 100
+    assert any(kind.startswith("connect_failed: ") for kind in summary["errors"])
+
+
 # ---- other ways ----------------------------------------------------------------------------------
 
 

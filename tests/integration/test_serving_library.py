@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from streambox.config import parse_config
-from streambox.errors import BadRequest, ConfigError, DeadlineExceeded, Draining, UnknownModel
+from streambox.errors import (
+    BadRequest,
+    ConfigError,
+    DeadlineExceeded,
+    Draining,
+    Forbidden,
+    Unauthorized,
+    UnknownModel,
+)
 from streambox.serving import Serving
 
 MODELS = """
@@ -161,5 +169,31 @@ def test_a_batcher_of_ones_own_has_no_policy_to_change(monkeypatch: pytest.Monke
             answer = await system.infer("double", {"vector": np.repeat(ROWS, 5, axis=0)})
             assert answer["output"].shape == (5, 4)
             assert system.models["double"].parts.completed == 3
+
+    asyncio.run(scenario())
+
+
+TENANTS = """
+  other: {builtin: digits}
+tenants:
+  - {name: acme, keys: [], slo: 20ms}
+  - {name: beta, keys: [], models: [other]}
+"""
+
+
+def test_a_caller_says_whose_request_it_is() -> None:
+    async def scenario() -> None:
+        async with Serving(parse_config(MODELS + TENANTS, folder=FOLDER)) as system:
+            acme = system.roster.named("acme")
+            for tenant in (None, "nobody"):
+                with pytest.raises(Unauthorized):
+                    await system.infer("double", {"vector": ROWS}, tenant=tenant)
+            calls = (system.infer("double", {"vector": ROWS}, tenant="acme") for _ in range(4))
+            await asyncio.gather(*calls)
+            assert (acme.completed, acme.rows, acme.in_flight) == (4, 4, 0)
+            with pytest.raises(DeadlineExceeded, match="20 ms"):
+                await system.infer("double", {"vector": ROWS}, tenant="acme")
+            with pytest.raises(Forbidden):
+                await system.infer("double", {"vector": ROWS}, tenant="beta")
 
     asyncio.run(scenario())

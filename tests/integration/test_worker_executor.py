@@ -268,13 +268,6 @@ def test_tile_fills_the_input_in_the_worker():
     [
         ("refuse_negative", -1, RowErrors({0: "negative value"})),
         (
-            "refuse_absent",
-            1,
-            BatchError(
-                BatchErrorKind.BAD_OUTPUT, "the model refused row 1 of a batch of 1 rows", retryable=True
-            ),
-        ),
-        (
             "broken",
             1,
             BatchError(
@@ -463,6 +456,49 @@ def test_a_long_answer_still_in_the_socket_when_the_worker_has_died_counts():
     run(main())
 
 
+def test_a_worker_that_gives_a_bad_answer_is_replaced_and_begins_nothing_more(tmp_path, monkeypatch):
+    """The batch behind it is begun once only: by the replacement."""
+    monkeypatch.setenv("BEGUN", str(tmp_path / "begun"))
+
+    async def main():
+        async with loaded("short_of_a_row") as executor:
+            pids = executor.worker_pids
+            sent = [batch(3), batch(asked.SHORT), batch(2)]
+            results = await asyncio.gather(*[executor.execute(one) for one in sent])
+            assert_doubled(results[0], sent[0])
+            assert (results[1].kind, results[1].retryable) == (BatchErrorKind.BAD_OUTPUT, False)
+            assert "for a batch of 3 rows" in results[1].message
+            assert_doubled(results[2], sent[2])
+            assert ended(pids[0])
+            assert executor.worker_pids != pids
+            assert executor.restarts == 1
+        assert (tmp_path / "begun").read_text().split() == ["3", str(asked.SHORT), "2"]
+
+    run(main())
+
+
+def test_a_refusal_of_a_row_that_is_not_there_is_a_bad_answer():
+    async def main():
+        async with loaded("refuse_absent") as executor:
+            failure = await executor.execute(batch(1, 1))
+            why = "the model refused row 1 of a batch of 1 rows"
+            assert failure == BatchError(BatchErrorKind.BAD_OUTPUT, why, retryable=False)
+
+    run(main())
+
+
+def test_where_outputs_have_to_be_finite_a_nan_is_a_bad_answer():
+    async def main():
+        async with loaded("nan_for_three", finite_outputs=True) as executor:
+            failure = await executor.execute(batch(3))
+            assert failure.kind is BatchErrorKind.BAD_OUTPUT
+            assert failure.message == "output 'output' holds a NaN or an infinity in row 1"
+            assert_doubled(await executor.execute(batch(2)), batch(2))
+            assert executor.restarts == 1
+
+    run(main())
+
+
 def test_an_idle_workers_death_costs_no_batch():
     async def main():
         async with loaded() as executor:
@@ -483,19 +519,19 @@ def test_an_idle_workers_death_costs_no_batch():
 
 
 @pytest.mark.parametrize(
-    ("order", "reason"),
+    ("order", "kind", "reason"),
     [
-        (asked.KILL, "killed by SIGKILL"),
-        (asked.EXIT, "exit code 7"),
-        (asked.GARBAGE, "bad frame: starts with"),
-        (asked.ANSWER_ANOTHER, "an answer to batch 1000000000, which is not the one running"),
+        (asked.KILL, "worker_died", "killed by SIGKILL"),
+        (asked.EXIT, "worker_died", "exit code 7"),
+        (asked.GARBAGE, "bad_output", "bad frame: starts with"),
+        (asked.ANSWER_ANOTHER, "bad_output", "an answer to batch 1000000000, which is not the one running"),
     ],
 )
-def test_every_way_to_die_is_told_and_recovered_from(order, reason):
+def test_every_way_to_die_is_told_and_recovered_from(order, kind, reason):
     async def main():
         async with loaded() as executor:
             results = await asyncio.gather(executor.execute(batch(order)), executor.execute(batch(2)))
-            assert results[0].kind is BatchErrorKind.WORKER_DIED
+            assert results[0].kind is BatchErrorKind(kind)
             assert reason in results[0].message
             assert_doubled(results[1], batch(2))
 

@@ -21,7 +21,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from streambox.batcher import State
 from streambox.batcher.scheduler import STAGE_BELOW_NS
-from streambox.errors import BadRequest, DeadlineExceeded, Draining, Hopeless, QueueFull
+from streambox.errors import (
+    BadRequest,
+    CircuitOpen,
+    DeadlineExceeded,
+    Draining,
+    Hopeless,
+    QueueFull,
+    RetryBudgetSpent,
+)
 from streambox.executor.base import BatchError, RowErrors
 from virtual import BROKEN, DIED, MS, Bench, has_its_rows, pieces
 
@@ -164,6 +172,8 @@ class Core(RuleBasedStateMachine):
             bench.scheduler.submit(request)
         except BadRequest:
             assert rows > MOST_ROWS
+        except CircuitOpen:
+            assert not bench.served[model].guard.breaker.closed
         except QueueFull:
             assert bench.served[model].counters.queued >= 40
         except Hopeless:
@@ -279,7 +289,7 @@ class Core(RuleBasedStateMachine):
     def check_nobody_is_forgotten(self, model: str) -> None:
         """Who is neither queued nor ended is in a batch, or waits to run again while every slot is busy."""
         executor = self.bench.executors[model]
-        again = [request for group in self.bench.served[model].retries for request in group]
+        again = [request for part in self.bench.served[model].retries for request in part.requests]
         assert not again or executor.running >= executor.slots
         held = {id(request) for batch in executor.in_hand.values() for request in batch.requests}
         held |= {id(request) for request in again}
@@ -305,8 +315,14 @@ class Core(RuleBasedStateMachine):
                 self.check_blame(request)
 
     def check_blame(self, request: PendingRequest) -> None:
-        """Nobody fails for a batch-mate's fault."""
-        name = request.request_id
+        """Nobody fails for a batch-mate's fault; when workers die of everything, that is said."""
+        name, guard = request.request_id, self.bench.served[request.model].guard
+        if isinstance(request.error, CircuitOpen):
+            assert guard.breaker.opened
+            return
+        if isinstance(request.error, RetryBudgetSpent):
+            assert guard.budget.denied
+            return
         assert self.kind[name] is not HARMLESS or name in self.struck_alone, (request, request.error)
 
 

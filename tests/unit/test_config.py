@@ -114,7 +114,10 @@ FAULTS = [
     ("bacther: {}", "unknown key 'bacther': did you mean 'batcher'?"),
     ("batcher: {class_: 'a:b'}", "unknown key 'batcher.class_': did you mean 'class'?"),
     ("gin: {xyzzy: 1}", "unknown key 'gin.xyzzy': known keys here: port"),
-    ("folder: x", "unknown key 'folder': known keys here: batcher, gin, load_generator, log, models"),
+    (
+        "folder: x",
+        "unknown key 'folder': known keys here: batcher, gin, load_generator, log, models, tenants",
+    ),
     ("models: {d: {biltin: digits}}", "unknown key 'models.d.biltin': did you mean 'builtin'?"),
     (
         "models: {d: {executor: python, callable: 'a:b', inputs: [{nme: x}]}}",

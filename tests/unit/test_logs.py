@@ -47,6 +47,30 @@ def test_on_a_console_every_line_has_its_level():
     assert "[error    ] one line of theirs" in text
 
 
+FAILING = """
+import sys, structlog
+sys.stderr.isatty = lambda: True
+from streambox.config import LogSection
+from streambox.logs import configure_logs
+configure_logs(LogSection(format={format!r}))
+def look_up(headers):
+    raise RuntimeError("a fault of ours")
+try:
+    look_up([bytes.fromhex("7362785f736563726574")])
+except RuntimeError as error:
+    structlog.get_logger("ours").error("request failed", exc_info=error)
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_an_error_is_logged_without_what_its_variables_held(form):
+    """On a terminal, too: it may be a key."""
+    command = [sys.executable, "-c", FAILING.format(format=form)]
+    log = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=30).stderr
+    assert "a fault of ours" in log
+    assert "sbx_secret" not in log
+
+
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("fate", ["its disk is full", "its reader has gone"])
 def test_a_log_that_cannot_be_written_interrupts_nobody(form, fate):

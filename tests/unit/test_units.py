@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streambox.errors import UsageError
-from streambox.units import format_duration, format_size, parse_duration, parse_rate, parse_size
+from streambox.units import format_duration, format_rate, format_size, parse_duration, parse_rate, parse_size
 
 DURATIONS = [
     ("5ms", 5_000_000),
@@ -77,3 +77,13 @@ def test_a_size_reads_back_as_it_was_written(size_bytes):
 )
 def test_a_duration_is_written_as_short_as_it_is_exact(ns, text):
     assert format_duration(ns) == text
+
+
+@pytest.mark.parametrize("text", ["500/s", "30/m", "10/h", "1/s", "2.5001/s"])
+def test_a_rate_is_shown_as_it_is_written(text):
+    assert format_rate(parse_rate(text)) == text
+
+
+@given(st.floats(1e-6, 1e12))
+def test_every_rate_is_shown_as_one_that_reads_back(per_s):
+    assert parse_rate(format_rate(per_s)) == pytest.approx(per_s, rel=1e-8)

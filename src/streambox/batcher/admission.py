@@ -9,6 +9,7 @@ from streambox.errors import BadRequest, Draining, ModelUnavailable, QueueFull, 
 if TYPE_CHECKING:
     from streambox.batcher.counters import ModelCounters
     from streambox.batcher.request import PendingRequest
+    from streambox.batcher.tenants import Tenant
 
 
 class Admission:
@@ -44,6 +45,22 @@ class Admission:
                 "may have: send fewer rows per request"
             )
         return None
+
+    def crowding(self, tenant: Tenant, waiting: int) -> QueueFull | None:
+        """
+        Why *tenant*, of whom *waiting* requests wait, gets no further place in a queue that is half full.
+
+        The first half of the places is for whoever comes; of the others each tenant has its share, so
+        that one who floods the queue leaves room to the rest. They add up to no more than all: who is
+        let in has less than its share of the second half, or the first is not full.
+        """
+        own = max(1, int(self.max_queue_size * tenant.share / 2))
+        if waiting < own:
+            return None
+        return QueueFull(
+            f"model {self.model!r} is busy, and tenant {tenant.name!r} has {waiting} requests waiting, "
+            "its share: try again later"
+        )
 
     def drain(self) -> None:
         self.closed_by = Draining("the server is shutting down: send the request elsewhere")

@@ -14,6 +14,7 @@ from streambox.errors import BadRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from streambox.batcher.guard import Isolation
     from streambox.batcher.request import PendingRequest
     from streambox.executor.base import ModelSpec, TensorSpec
 
@@ -43,13 +44,15 @@ class Batch:
     each of the requests arrived; ``wait_ns`` is the longest wait, its oldest request's.
     ``parts`` says how many of the requests are parts of larger ones.
     ``reply`` belongs to whoever renders
-    the answers and is shared by all of the batch's requests.
+    the answers and is shared by all of the batch's requests. ``isolation``: what it is a
+    part of, where it runs again.
     """
 
     __slots__ = (
         "dispatched_ns",
         "enqueued_ns",
         "id",
+        "isolation",
         "model",
         "outputs",
         "padding",
@@ -84,6 +87,7 @@ class Batch:
         self.parts = 0
         self.service_ns = 0
         self.reply: Any = None
+        self.isolation: Isolation | None = None
         row = 0
         for request in requests:
             request.batch = self

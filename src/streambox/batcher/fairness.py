@@ -13,10 +13,12 @@ alone gets all there is; and idle time earns no credit, since V has moved on mea
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from streambox.batcher.model_queue import moved
+from streambox.batcher.splitting import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,14 +49,22 @@ class FairQueue:
     Several tenants' requests that may share a batch; in each tenant's part the usual order.
 
     *make_queue* makes such a part; *row_ns(b)* is what a row of a batch of b rows costs. Tenants
-    of a higher ``priority`` go before all others, whatever the tags.
+    of a higher ``priority`` go before all others, whatever the tags. *waiting* counts the requests
+    of each tenant, here and in other queues that are given the same.
 
     Cost: as a ``ModelQueue``, and O(log tenants) per request taken.
     """
 
-    __slots__ = ("_flows", "_make_queue", "_row_ns", "_virtual", "count", "max_batch_size", "rows")
+    __slots__ = ("_flows", "_make_queue", "_row_ns", "_virtual", "count", "max_batch_size", "rows", "waiting")
 
-    def __init__(self, max_batch_size: int, make_queue: Callable[[int], ModelQueue], row_ns: Cost) -> None:
+    def __init__(
+        self,
+        max_batch_size: int,
+        make_queue: Callable[[int], ModelQueue],
+        row_ns: Cost,
+        waiting: Counter[Tenant] | None = None,
+    ) -> None:
+        self.waiting: Counter[Tenant] = Counter() if waiting is None else waiting
         self.max_batch_size = max_batch_size
         self.rows = 0
         self.count = 0
@@ -76,9 +86,7 @@ class FairQueue:
         if flow is None:
             flow = self._flows[tenant] = _Flow(tenant, self._make_queue(self.max_batch_size))
         flow.queue.append(request)
-        request.queue = self
-        self.rows += request.rows
-        self.count += 1
+        self._joined(request, tenant)
 
     def keep_by(self, kind: type[ModelQueue]) -> None:
         """From now on each tenant's part is a queue of *kind*; its tags stay."""
@@ -101,6 +109,29 @@ class FairQueue:
     @property
     def closed(self) -> bool:
         return self.rows >= self.max_batch_size
+
+    def rows_before(self, deadline_ns: int, tenant: Tenant | None) -> int:
+        """
+        How many rows would be taken before a request of *tenant*, if it came now with that deadline.
+
+        Its own that come first, and of each other tenant what its weight gives it meanwhile; of a
+        tenant of higher priority all that wait. As of now: others may yet join in.
+        """
+        assert tenant is not None  # noqa: S101 - see append
+        own = self._flows.get(tenant)
+        rows = own.queue.rows_before(deadline_ns) if own is not None else 0
+        cost = self._row_ns(self.max_batch_size) or _UNKNOWN_NS
+        begins = max(self._virtual, own.finish) if own is not None else self._virtual
+        start = begins + rows * cost / tenant.weight
+        others = [flow for flow in self._waiting() if flow is not own]
+        return rows + sum(self._rows_until(start, flow, tenant.priority, cost) for flow in others)
+
+    def _rows_until(self, tag: float, flow: _Flow, priority: int, cost: float) -> int:
+        """How many rows of *flow* go before one that has *tag* and *priority*."""
+        if flow.tenant.priority != priority:
+            return flow.queue.rows if flow.tenant.priority > priority else 0
+        room = tag - max(self._virtual, flow.finish)
+        return min(flow.queue.rows, int(room * flow.tenant.weight / cost) + 1) if room >= 0 else 0
 
     def ahead(self, requests: int) -> list[Place]:
         """The first *requests* by deadline, whoever's they are."""
@@ -129,9 +160,7 @@ class FairQueue:
         for request in reversed(requests):
             assert request.tenant is not None  # noqa: S101 - see append
             self._flows[request.tenant].queue.put_back([request])
-            request.queue = self
-            self.rows += request.rows
-            self.count += 1
+            self._joined(request, request.tenant)
 
     def take(self, rows: int) -> list[PendingRequest]:
         """
@@ -164,8 +193,8 @@ class FairQueue:
         return taken
 
     def _rest(self) -> None:
-        """Nobody waits: the next busy period begins where this one has ended, with no debts and no credit."""
-        self._virtual = max((flow.finish for flow in self._flows.values()), default=self._virtual)
+        """Nobody waits: the next busy period begins with no debts and no credit, and with tags from 0."""
+        self._virtual = 0.0
         self._flows.clear()
 
     def _by_tag(self) -> list[tuple[int, float, int, _Flow]]:
@@ -180,8 +209,21 @@ class FairQueue:
     def _waiting(self) -> list[_Flow]:
         return [flow for flow in self._flows.values() if flow.queue.count]
 
+    def _joined(self, request: PendingRequest, tenant: Tenant) -> None:
+        request.queue = self
+        self.rows += request.rows
+        self.count += 1
+        self.waiting[tenant] += _counts(request)
+
     def _left(self, requests: Sequence[PendingRequest]) -> None:
         for request in requests:
+            assert request.tenant is not None  # noqa: S101 - see append
+            self.waiting[request.tenant] -= _counts(request)
             request.queue = None
             self.rows -= request.rows
             self.count -= 1
+
+
+def _counts(request: PendingRequest) -> bool:
+    """Of one that was cut into parts only the last counts: it waits as one request, until that leaves."""
+    return not isinstance(request, Part) or request is request.split.parts[-1]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from streambox.batcher.request import PendingRequest
+    from streambox.batcher.tenants import Tenant
 
 
 class ModelQueue:
@@ -72,6 +73,10 @@ class ModelQueue:
     def ahead(self, requests: int) -> list[Place]:
         """The first *requests* that wait, in order. Cost: in proportion to how many."""
         return [Place(r.deadline_ns, r.rows) for r in islice(self._waiting(), requests)]
+
+    def rows_before(self, deadline_ns: int, _tenant: Tenant | None = None) -> int:
+        """How many rows would be taken before a request of that deadline, if it came now."""
+        return self.rows
 
     def skim(self, count: int) -> list[PendingRequest]:
         """Remove and return the first *count* requests."""
@@ -165,6 +170,9 @@ class DeadlineQueue(ModelQueue):
         requests.insert(place, request)
         self.rows += request.rows
         self.count += 1
+
+    def rows_before(self, deadline_ns: int, _tenant: Tenant | None = None) -> int:
+        return sum(request.rows for request in self._waiting() if request.deadline_ns <= deadline_ns)
 
     @property
     def oldest_ns(self) -> int:

@@ -173,9 +173,13 @@ class PendingRequest:
                 self.queue.discard(self)
         if self.parts is not None:
             self.parts.discard(self)
-        if self.tenant is not None:
-            self.tenant.in_flight -= 1
-            self.tenant.queued -= was_queued
+        tenant = self.tenant
+        if tenant is not None:
+            tenant.in_flight -= 1
+            tenant.queued -= was_queued
+            if state is COMPLETED:
+                tenant.completed += 1
+                tenant.rows += self.rows
         return counters
 
 
@@ -197,8 +201,11 @@ def complete(requests: list[PendingRequest]) -> None:
     counters.completed += len(ending)
     if ending[0].tenant is not None:
         for request in ending:
-            assert request.tenant is not None  # noqa: S101 - all of them have one, or none
-            request.tenant.in_flight -= 1
+            tenant = request.tenant
+            assert tenant is not None  # noqa: S101 - all of them have one, or none
+            tenant.in_flight -= 1
+            tenant.completed += 1
+            tenant.rows += request.rows
     for request in ending:
         try:
             request.on_done(request)

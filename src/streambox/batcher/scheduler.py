@@ -16,17 +16,20 @@ import structlog
 from streambox.batcher.admission import Admission
 from streambox.batcher.arrival_rate import ArrivalRate
 from streambox.batcher.batch import Batch, FlushReason, stack_finite
+from streambox.batcher.breaker import HOLD_NS
 from streambox.batcher.counters import ModelCounters
 from streambox.batcher.expiry import Expiry
 from streambox.batcher.forecast import Forecast
+from streambox.batcher.guard import Guard, Rerun
 from streambox.batcher.latency_model import LatencyModel
 from streambox.batcher.ordering import Line
 from streambox.batcher.policy import SlotView
+from streambox.batcher.quarantine import digest
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
 from streambox.batcher.sizes import allowed_size, padded, without_padding
 from streambox.batcher.splitting import Part, Split, dispatch_parts, in_groups
-from streambox.errors import DeadlineExceeded, Hopeless, ModelUnavailable, Refused, StreamBoxError
+from streambox.errors import DeadlineExceeded, Draining, Hopeless, ModelUnavailable, Refused, StreamBoxError
 from streambox.executor.base import BatchError, BatchErrorKind, BatchResult
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
     Unfit = tuple[PendingRequest, StreamBoxError]
     Stack = Callable[[list[PendingRequest], ModelSpec], tuple[dict[str, Any], Mapping[int, StreamBoxError]]]
+    Digest = Callable[[PendingRequest, ModelSpec], bytes]
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +51,8 @@ log = structlog.get_logger(__name__)
 STAGE_BELOW_NS: Final = 2_000_000
 # Of one request, where nothing else is said: bounds what a single caller may make of many batches.
 MAX_REQUEST_ROWS: Final = 1024
+# A forecast that keeps a model idle is not put to the test by any batch: after so long it is doubted.
+UNTESTED_NS: Final = 1_000_000_000
 
 
 class ServedModel:
@@ -64,10 +70,12 @@ class ServedModel:
     __slots__ = (
         "admission",
         "counters",
+        "digest",
         "executor",
         "expiry",
         "expiry_timer",
         "forecast",
+        "guard",
         "latency",
         "line",
         "load_failed",
@@ -83,6 +91,7 @@ class ServedModel:
         "settings",
         "spec",
         "stack",
+        "tested_ns",
         "timeout_ns",
     )
 
@@ -98,10 +107,22 @@ class ServedModel:
         preserve_ordering: bool = False,
         timeout_ns: int = 60_000_000_000,
         ready: bool = True,
+        idempotent: bool = True,
+        quarantine_ns: int = 60_000_000_000,
+        breaker_ns: int = HOLD_NS,
         stack: Stack = stack_finite,
+        digest: Digest = digest,
     ) -> None:
         self.name = name
         self.stack = stack
+        self.digest = digest
+        self.guard = Guard(
+            name,
+            lambda request: self.digest(request, self.spec),
+            idempotent=idempotent,
+            quarantine_ns=quarantine_ns,
+            breaker_ns=breaker_ns,
+        )
         self.latency = LatencyModel(settings.max_batch_size)
         self.rate: ArrivalRate | None = None
         self.forecast = Forecast(self.latency, executor.slots, settings.max_batch_size, timeout_ns)
@@ -118,8 +139,9 @@ class ServedModel:
         self.parts = ModelCounters()
         self.expiry = Expiry()
         self.expiry_timer: Timer | None = None
-        self.retries: deque[list[PendingRequest]] = deque()
+        self.retries: deque[Rerun] = deque()
         self.running = 0
+        self.tested_ns = 0  # when the last batch began of those that have ended
         self.service_ns: float = STAGE_BELOW_NS  # unknown: stage nothing until a batch has shown its time
 
     def change(self, settings: QueueSettings) -> None:
@@ -186,6 +208,7 @@ class Scheduler:
         self.batcher = make_batcher(self)  # last: its constructor may use the engine
         # One's own Batcher may have any order: then only what an idle system could not do is hopeless.
         self._rows_before = getattr(self.batcher, "rows_before", self._rows_before)
+        self._waiting_of: Callable[[Tenant, str], int] = getattr(self.batcher, "waiting_of", lambda *_: 0)
 
     # ---- what the outside calls ------------------------------------------------------------------
 
@@ -199,31 +222,38 @@ class Scheduler:
         From here on it ends exactly once, through ``finish`` or ``cancel``.
 
         Raises:
-            Refused: our capacity (queue full, draining, model unavailable).
+            Refused: our capacity (queue full, draining, model unavailable, its workers failing).
             BadRequest: more rows than a request to the model may have.
+            Quarantined: its input has failed by itself more than once lately.
         """
         served = self._served[request.model]
         counters = served.counters
         counters.received += 1
         refusal = served.admission.refusal(request, counters)
+        if self.shared and refusal is None and 2 * counters.queued >= served.admission.max_queue_size:
+            refusal = self._crowding(served, request)
         if refusal is not None:
-            counters.refused += 1
-            raise refusal
+            raise _refused(refusal, counters, request)
         now_ns = self._now_ns()
+        guard = served.guard
+        if guard.alert:
+            self._check_guard(served, request, now_ns)
         special = request.rows > served.plain_rows
         if special or counters.queued > served.forecast.patience or request.timeout_ns is not None:
             self._check_hope(served, request, now_ns)
         if request.tenant is not None:
             self._check_quota(request, request.tenant, now_ns)
         request.accept(counters, now_ns, served.timeout_ns)
+        if guard.alert:
+            guard.let_in(request)
         try:
             if special:
                 self._add_special(served, request)
             else:
                 self.batcher.add_one(request)
-        except Refused:
+        except Refused as error:
             self._take_back(request)
-            raise
+            raise _refused(error, counters, request) from None
         except (
             Exception
         ):  # a user's Batcher: its fault must not take the connection down, nor lose the request
@@ -272,6 +302,11 @@ class Scheduler:
             self._offer(served, FlushReason.DRAIN)
         self._check_idle()
 
+    def fail_all(self, why: str) -> int:
+        """End what has not ended, as the server goes away; returns how many requests that were."""
+        unfinished = [request for served in self._served.values() for request in served.expiry.unfinished()]
+        return sum(request.finish(Draining(why)) for request in unfinished)
+
     @property
     def in_flight(self) -> int:
         return sum(served.counters.in_flight for served in self._served.values())
@@ -293,6 +328,8 @@ class Scheduler:
     def give_up(self, requests: list[PendingRequest]) -> None:
         for request in requests:
             request.finish(DeadlineExceeded("the deadline cannot be met any more"))
+        for model in {request.model for request in requests}:
+            self._doubt(self._served[model])
         self._check_idle()
 
     def slots(self, model: str) -> SlotView:
@@ -376,7 +413,7 @@ class Scheduler:
         most = served.settings.max_batch_size
         log.warning("batch exceeds max_batch_size", model=served.name, size=batch.size, max_batch_size=most)
         first, *others = in_groups(batch.requests, most)
-        served.retries.extend(others)
+        served.retries.extend(Rerun(group) for group in others)
         return self._form(served, first, batch.reason)[0]
 
     def _turn_away(self, unfit: list[Unfit]) -> None:
@@ -405,6 +442,7 @@ class Scheduler:
     def _ended(self, batch: Batch, result: Outcome) -> None:
         served = self._served[batch.model]
         served.running -= 1
+        served.tested_ns = batch.dispatched_ns
         served.forecast.ended(batch.id)
         if batch.padding:
             result = without_padding(batch, result)
@@ -412,15 +450,31 @@ class Scheduler:
             served.counters.service_ns.observe(result.service_ns)
             served.service_ns += 0.2 * (result.service_ns - served.service_ns)
             served.latency.observe(batch.size + batch.padding, result.service_ns)
+            if batch.isolation is not None or served.guard.breaker.failures:
+                served.guard.came_back(batch)
             self._refill(served)  # first: the worker would idle while all the answers are rendered
             settle(batch, result)
         else:
-            served.retries.extend(settle(batch, result))
+            self._judge(served, batch, result)
             self._refill(served)
             _tell(batch, result)
         batch.release()
         served.expiry.prune(served.counters.in_flight)
         self._check_idle()
+
+    def _judge(self, served: ServedModel, batch: Batch, failure: RowErrors | BatchError) -> None:
+        """What becomes of a failed batch; and, where that opens the breaker, of those who wait."""
+        guard, now_ns = served.guard, self._now_ns()
+        opened = guard.breaker.opened
+        served.retries.extend(guard.judge(batch, failure, served.counters.accepted, now_ns))
+        if guard.breaker.opened == opened:
+            return
+        log.error("circuit opened", model=served.name, failures=guard.breaker.failures)
+        reruns, served.retries = served.retries, deque()
+        waiting = [request for request in served.expiry.unfinished() if request.state is QUEUED]
+        for rerun in reruns:
+            guard.turn_out(rerun.requests, now_ns)
+        guard.turn_out(waiting, now_ns)
 
     def _refill(self, served: ServedModel) -> None:
         """A slot may be free: retries first, then whatever the Batcher has."""
@@ -430,9 +484,11 @@ class Scheduler:
 
     def _run_again(self, served: ServedModel) -> None:
         while served.retries and served.running < served.executor.slots:
-            requests = [request for request in served.retries.popleft() if not request.done]
+            rerun = served.retries.popleft()
+            requests = [request for request in rerun.requests if not request.done]
             batch, unfit = self._form(served, requests, FlushReason.RETRY)
             if batch is not None:
+                batch.isolation = rerun.isolation
                 self._start(served, batch)
             self._turn_away(unfit)
 
@@ -480,13 +536,23 @@ class Scheduler:
                 split.discard(whole)
                 raise
 
+    def _crowding(self, served: ServedModel, request: PendingRequest) -> StreamBoxError | None:
+        tenant = request.tenant
+        assert tenant is not None, "with tenants, every request has one"  # noqa: S101
+        return served.admission.crowding(tenant, self._waiting_of(tenant, served.name))
+
+    def _check_guard(self, served: ServedModel, request: PendingRequest, now_ns: int) -> None:
+        """Raises Quarantined, CircuitOpen."""
+        refusal = served.guard.refusal(request, now_ns)
+        if refusal is not None:
+            raise _refused(refusal, served.counters, request)
+
     def _check_quota(self, request: PendingRequest, tenant: Tenant, now_ns: int) -> None:
         """Raises Forbidden, QuotaExceeded."""
         try:
             tenant.admit(request, now_ns)
-        except StreamBoxError:
-            self._served[request.model].counters.refused += 1
-            raise
+        except StreamBoxError as error:
+            raise _refused(error, self._served[request.model].counters, request) from None
 
     def _check_hope(self, served: ServedModel, request: PendingRequest, now_ns: int) -> None:
         """
@@ -503,14 +569,25 @@ class Scheduler:
         late_ns = forecast.finish_ns(ahead, request.rows, now_ns, rate) - now_ns - timeout_ns
         if late_ns <= 0:
             return
-        served.counters.refused += 1
-        if forecast.least_ns(request.rows) > timeout_ns:
-            raise DeadlineExceeded(
+        too_short = forecast.least_ns(request.rows) > timeout_ns
+        self._doubt(served)
+        if too_short:
+            exceeded = DeadlineExceeded(
                 f"the deadline of {timeout_ns / 1e6:g} ms is shorter than the model takes: allow it more"
             )
+            raise _refused(exceeded, served.counters, request)
         hopeless = Hopeless(f"the deadline of {timeout_ns / 1e6:g} ms would pass: {ahead} rows are before it")
         hopeless.retry_after_s = max(1, math.ceil(late_ns / 1e9))
-        raise hopeless
+        raise _refused(hopeless, served.counters, request)
+
+    def _doubt(self, served: ServedModel) -> None:
+        """Something was turned away for what *served* is thought to take."""
+        if served.counters.in_flight:
+            return  # what runs or waits will tell
+        now_ns = self._now_ns()
+        if now_ns - served.tested_ns >= UNTESTED_NS:
+            served.tested_ns = now_ns
+            served.latency.doubt()
 
     def _take_back(self, request: PendingRequest) -> None:
         """A ``Batcher`` refused what admission had let in: it was never accepted."""
@@ -519,7 +596,6 @@ class Scheduler:
         counters.accepted -= 1
         counters.in_flight -= 1
         counters.queued -= 1
-        counters.refused += 1
         if request.tenant is not None:
             request.tenant.take_back(request)
         line = self._served[request.model].line
@@ -535,6 +611,14 @@ class Scheduler:
 
 _NO_SLOT: Final = SlotView(0, can_stage=False)
 _STAGE_ONLY: Final = SlotView(0, can_stage=True)
+
+
+def _refused(error: StreamBoxError, counters: ModelCounters, request: PendingRequest) -> StreamBoxError:
+    """*error*, to be raised: *request* is counted as refused, by its model and by its tenant."""
+    counters.refused += 1
+    if request.tenant is not None:
+        request.tenant.count_refusal(error)
+    return error
 
 
 def _tell(batch: Batch, failure: RowErrors | BatchError) -> None:

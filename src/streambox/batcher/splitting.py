@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streambox.batcher.request import DISPATCHED, QUEUED, PendingRequest
+from streambox.batcher.request import DISPATCHED, FAILED, QUEUED, PendingRequest
 from streambox.errors import BadModelOutput
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class Split:
 
     def __repr__(self) -> str:
         return f"<Split {self.whole!r}: {self._waiting} of {len(self.parts)} parts wait>"
+
+    @property
+    def failed(self) -> bool:
+        """The whole has, for one of its parts."""
+        return self.whole.state is FAILED
 
     def discard(self, request: PendingRequest) -> None:
         """The whole has ended."""

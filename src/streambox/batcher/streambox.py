@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from streambox.batcher.batch import FlushReason
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from streambox.batcher.interface import Engine, QueueSettings
     from streambox.batcher.policy import Policy
     from streambox.batcher.request import PendingRequest
+    from streambox.batcher.tenants import Tenant
     from streambox.clock import Timer
 
 
@@ -37,7 +39,7 @@ class _Lane:
         plain = _kind(policy)
         self.queue: ModelQueue | FairQueue = plain(policy.max_batch_size)
         if model.shared:
-            self.queue = FairQueue(policy.max_batch_size, plain, model.outlook.row_ns)
+            self.queue = FairQueue(policy.max_batch_size, plain, model.outlook.row_ns, model.waiting)
         self.wake_rows = 0
         self.timer: Timer | None = None
         self.draining = model.draining
@@ -66,7 +68,7 @@ def _kind(policy: Policy) -> type[ModelQueue]:
 class _Model:
     """One model's lanes, and the settings that a new one gets. ``sole``: the lane of no signature."""
 
-    __slots__ = ("_engine", "draining", "lanes", "name", "outlook", "shared", "sole")
+    __slots__ = ("_engine", "draining", "lanes", "name", "outlook", "shared", "sole", "waiting")
 
     def __init__(self, name: str, engine: Engine) -> None:
         self.name = name
@@ -74,6 +76,7 @@ class _Model:
         self.shared = engine.shared
         self._engine = engine
         self.draining = False
+        self.waiting: Counter[Tenant] = Counter()  # requests, over all lanes; where tenants share the model
         self.lanes: dict[object, _Lane] = {}
         self.sole: _Lane = self.lane(None)
 
@@ -147,14 +150,12 @@ class StreamBoxBatcher:
 
     def rows_before(self, request: PendingRequest, deadline_ns: int) -> int:
         """How many rows would run before *request*, if it came now with that deadline."""
-        rows = 0
-        for lane in self._model(request.model).lanes.values():
-            if lane.policy.by_deadline:
-                places = lane.queue.ahead(lane.queue.count)
-                rows += sum(place.rows for place in places if place.deadline_ns <= deadline_ns)
-            else:
-                rows += lane.queue.rows
-        return rows
+        lanes = self._model(request.model).lanes.values()
+        return sum(lane.queue.rows_before(deadline_ns, request.tenant) for lane in lanes)
+
+    def waiting_of(self, tenant: Tenant, model: str) -> int:
+        """How many requests of *tenant* wait for *model*, which several tenants share."""
+        return self._model(model).waiting[tenant]
 
     def batch(self, model: str, reason: FlushReason) -> Batch | None:
         found = self._model(model)

@@ -9,6 +9,7 @@ from streambox.errors import Forbidden, QuotaExceeded
 
 if TYPE_CHECKING:
     from streambox.batcher.request import PendingRequest
+    from streambox.errors import StreamBoxError
 
 _NS_PER_S = 1_000_000_000
 
@@ -21,19 +22,20 @@ class TokenBucket:
     debt, so that the rate holds for it, too.
     """
 
-    __slots__ = ("_filled_ns", "_rate_per_ns", "_tokens", "burst")
+    __slots__ = ("_rate_per_ns", "_tokens", "burst", "filled_ns", "rate_per_s")
 
     def __init__(self, rate_per_s: float, burst: float, now_ns: int) -> None:
+        self.rate_per_s = rate_per_s
         self._rate_per_ns = rate_per_s / _NS_PER_S
         self.burst = burst
         self._tokens = burst
-        self._filled_ns = now_ns
+        self.filled_ns = now_ns
 
     def take(self, rows: int, now_ns: int) -> int:
         """0: they are taken. Else how many ns from now they would be there; nothing is taken."""
-        filled = self._tokens + (now_ns - self._filled_ns) * self._rate_per_ns
+        filled = self._tokens + (now_ns - self.filled_ns) * self._rate_per_ns
         self._tokens = min(self.burst, filled)
-        self._filled_ns = now_ns
+        self.filled_ns = now_ns
         missing = min(float(rows), self.burst) - self._tokens
         if missing > 1e-9:
             return math.ceil(missing / self._rate_per_ns)
@@ -50,13 +52,19 @@ class Tenant:
     One tenant at run time. Limits are None where there is none; ``max_queued`` counts requests.
 
     ``weight`` is its share of a model that several wait for; tenants of a higher ``priority`` go first.
-    ``models`` None: it may ask for any.
+    ``share`` is its part of the weights of all, and with that of the places in a model's queue.
+    ``models`` None: it may ask for any. ``max_body_bytes`` and ``slo_ns``, the deadline of a request that
+    brings none, are for those who make its requests to mind.
+
+    ``refused`` counts by error code what never was accepted, ``rows`` those of completed requests.
     """
 
     __slots__ = (
         "accepted",
         "bucket",
+        "completed",
         "in_flight",
+        "max_body_bytes",
         "max_in_flight",
         "max_queued",
         "models",
@@ -64,6 +72,8 @@ class Tenant:
         "priority",
         "queued",
         "refused",
+        "rows",
+        "share",
         "slo_ns",
         "weight",
     )
@@ -77,21 +87,26 @@ class Tenant:
         bucket: TokenBucket | None = None,
         max_in_flight: int | None = None,
         max_queued: int | None = None,
+        max_body_bytes: int | None = None,
         models: frozenset[str] | None = None,
         slo_ns: int | None = None,
     ) -> None:
         self.name = name
         self.weight = weight
+        self.share = 1.0
         self.priority = priority
         self.bucket = bucket
         self.max_in_flight = math.inf if max_in_flight is None else max_in_flight
         self.max_queued = math.inf if max_queued is None else max_queued
+        self.max_body_bytes = max_body_bytes
         self.models = models
         self.slo_ns = slo_ns
         self.in_flight = 0
         self.queued = 0
         self.accepted = 0
-        self.refused = 0
+        self.refused: dict[str, int] = {}
+        self.completed = 0
+        self.rows = 0
 
     def __repr__(self) -> str:
         return f"<Tenant {self.name}: {self.queued} queued, {self.in_flight} in flight>"
@@ -104,11 +119,7 @@ class Tenant:
             Forbidden: not its model.
             QuotaExceeded: a limit of its own; says when to try again.
         """
-        try:
-            self._check(request, now_ns)
-        except (Forbidden, QuotaExceeded):
-            self.refused += 1
-            raise
+        self._check(request, now_ns)
         self.accepted += 1
         self.in_flight += 1
         self.queued += 1
@@ -116,15 +127,24 @@ class Tenant:
     def take_back(self, request: PendingRequest) -> None:
         """*request*, admitted just now, is not accepted after all."""
         self.accepted -= 1
-        self.refused += 1
         self.in_flight -= 1
         self.queued -= 1
         if self.bucket is not None:
             self.bucket.give_back(request.rows)
 
+    def may_ask(self, model: str) -> bool:
+        return self.models is None or model in self.models
+
+    def check_model(self, model: str) -> None:
+        """Raises Forbidden where *model* is not one of its own."""
+        if not self.may_ask(model):
+            raise Forbidden(f"tenant {self.name!r} has no access to model {model!r}: ask its operator for it")
+
+    def count_refusal(self, error: StreamBoxError) -> None:
+        self.refused[error.code] = self.refused.get(error.code, 0) + 1
+
     def _check(self, request: PendingRequest, now_ns: int) -> None:
-        if self.models is not None and request.model not in self.models:
-            raise Forbidden(f"tenant {self.name!r} has no access to model {request.model!r}: ask for it")
+        self.check_model(request.model)
         if self.in_flight >= self.max_in_flight:
             raise QuotaExceeded(f"tenant {self.name!r} has {self.in_flight} requests in flight, its most")
         if self.queued >= self.max_queued:

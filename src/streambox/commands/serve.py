@@ -25,9 +25,25 @@ from streambox.server.run import serve as run_server
 @click.option(
     "--set", "settings", multiple=True, help="batcher.time_window=5ms: in place of the file's. Repeatable."
 )
-def serve(config_path: Path | None, port: int | None, host: str | None, settings: tuple[str, ...]) -> None:
+@click.option("--insecure", is_flag=True, help="Let other machines in though no tenants are configured.")
+@click.option(
+    "--record-decisions",
+    "record_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep what the core is told and decides, for `streambox simulate replay`.",
+)
+def serve(
+    config_path: Path | None,
+    port: int | None,
+    host: str | None,
+    settings: tuple[str, ...],
+    insecure: bool,
+    record_file: Path | None,
+) -> None:
     """
     Take requests over HTTP, batch them per model, answer each caller.
+
+    Without tenants in the configuration it listens on loopback only, unless told --insecure.
 
     SIGTERM or Ctrl-C answers what is in flight, then exits; a second one exits at once.
     """
@@ -41,7 +57,7 @@ def serve(config_path: Path | None, port: int | None, host: str | None, settings
     configure_logs(config.log)
     _calm_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run_server(config)))
+        sys.exit(runner.run(run_server(config, record_file, insecure=insecure)))
 
 
 def _calm_collector() -> None:

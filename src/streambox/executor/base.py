@@ -70,7 +70,7 @@ class RowErrors(msgspec.Struct, frozen=True):
 
 class BatchErrorKind(enum.Enum):
     MODEL = "model"  # the model raised: some row may be at fault
-    BAD_OUTPUT = "bad_output"  # wrong row count, missing output
+    BAD_OUTPUT = "bad_output"  # wrong row count, missing output, no answer at all; the worker is replaced
     WORKER_DIED = "worker_died"  # the process ended while the batch was on it
     TIMEOUT = "timeout"  # the batch outran its limit; the worker was replaced
     UNAVAILABLE = "unavailable"  # no worker could be had; the batch never ran

@@ -140,6 +140,7 @@ class WorkerProcess:
         self._pidfd: int | None = None
         self.exited = loop.create_future()
         self.fault = ""
+        self.garbled = False  # it has sent what is not an answer
 
     @property
     def pid(self) -> int:
@@ -165,7 +166,7 @@ class WorkerProcess:
         self._watch_exit(self._process)
         # A worker that hangs up is ending or is no use: killed, and without a reason of ours, so that
         # how it ended tells.
-        self._channel = Channel(self._loop, ours, self._on_frame, self.kill)
+        self._channel = Channel(self._loop, ours, self._on_frame, self._hung_up)
 
     def send(self, pieces: Sequence[Buffer]) -> None:
         if self._channel is not None:
@@ -197,6 +198,10 @@ class WorkerProcess:
             with contextlib.suppress(ValueError):
                 return f"killed by {signal.Signals(-code).name}"
         return f"exit code {code}"
+
+    def _hung_up(self, fault: str) -> None:
+        self.garbled = bool(fault)
+        self.kill(fault)
 
     def _watch_exit(self, process: subprocess.Popen[bytes]) -> None:
         try:

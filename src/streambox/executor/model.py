@@ -63,8 +63,11 @@ class ModelFailed(Exception):
 
 
 def bad_output(message: str) -> ModelFailed:
-    """The model's answer cannot be used. One odd row may be the cause, so rows apart are worth a try."""
-    return ModelFailed(BatchErrorKind.BAD_OUTPUT, message, retryable=True)
+    """
+    The model's answer cannot be used. None of the batch's rows can be trusted, nor the process that
+    gave it: the batch fails as a whole, and the worker ends.
+    """
+    return ModelFailed(BatchErrorKind.BAD_OUTPUT, message, retryable=False)
 
 
 def one_line(error: object) -> str:
@@ -122,6 +125,23 @@ class Tile:
         if rows.shape[1:] != dims:
             inputs = {name: tiled(rows, dims)}
         return self._model.run(inputs)
+
+
+class Finite:
+    """Holds a model to outputs without NaN and infinity."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.spec = model.spec
+
+    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        outputs = self._model.run(inputs)
+        for name, array in outputs.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+                row = int(np.flatnonzero(~finite)[0])
+                raise bad_output(f"output '{name}' holds a NaN or an infinity in row {row}")
+        return outputs
 
 
 def tiled(rows: Array, dims: tuple[int, ...]) -> Array:

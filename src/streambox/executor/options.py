@@ -23,6 +23,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
       ``search_path`` first, then from ``PYTHONPATH`` and what is installed. It needs ``inputs`` and
       ``outputs``; an ONNX file brings its own.
 
+    ``finite_outputs``: an answer with a NaN or an infinity in it is none.
     ``preprocess``: ``tile`` repeats a vector shorter than the model's sole input until it fills it.
     ``threads``: compute threads of one worker. ``instances``: worker processes, one slot each.
     ``execution_limit_ns``: a batch that runs longer is failed and its worker replaced; also the
@@ -38,6 +39,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     preprocess: Literal["tile"] | None = None
+    finite_outputs: bool = False
     threads: int = 1
     instances: int = 1
     execution_limit_ns: int = 60 * _NS_PER_S

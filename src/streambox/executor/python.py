@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from streambox.errors import RowError
-from streambox.executor.base import BatchErrorKind, LoadFailed, ModelSpec, TensorSpec
-from streambox.executor.model import ModelFailed, RowsFailed, bad_output, check_rows, located, one_line
+from streambox.executor.base import LoadFailed, ModelSpec, TensorSpec
+from streambox.executor.model import RowsFailed, bad_output, check_rows, located, one_line
 from streambox.protocol.datatypes import NUMPY_BY_NAME
 
 if TYPE_CHECKING:
@@ -88,13 +88,15 @@ class PythonModel:
         specs = self.spec.outputs
         if not isinstance(outputs, dict):
             if len(specs) > 1:
-                raise _never(
+                raise bad_output(
                     f"the model returned {type(outputs).__name__}, not a dict of {len(specs)} outputs"
                 )
             outputs = {specs[0].name: outputs}
         missing = [spec.name for spec in specs if spec.name not in outputs]
         if missing or len(outputs) > len(specs):
-            raise _never(f"the model returned outputs {sorted(map(str, outputs))}; declared: {_names(specs)}")
+            raise bad_output(
+                f"the model returned outputs {sorted(map(str, outputs))}; declared: {_names(specs)}"
+            )
         checked = {spec.name: _cast(outputs[spec.name], spec) for spec in specs}
         check_rows(checked, rows)
         for spec in specs:
@@ -166,11 +168,6 @@ def _refused(refusals: list[RowError], rows: int) -> Exception:
             return bad_output(f"the model refused row {refusal.index!r} of a batch of {rows} rows")
         messages[index] = one_line(refusal.message)
     return RowsFailed(messages)
-
-
-def _never(message: str) -> ModelFailed:
-    """A fault of the model's code whatever the rows: not worth another try."""
-    return ModelFailed(BatchErrorKind.BAD_OUTPUT, message, retryable=False)
 
 
 def _names(specs: tuple[TensorSpec, ...]) -> list[str]:

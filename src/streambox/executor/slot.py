@@ -138,7 +138,7 @@ class Slot:
         if not self._has_been_up:
             return  # start() tells why
         if was_up and self.assigned:
-            self.assigned.popleft().end(_died(reason))
+            self.assigned.popleft().end(_garbled(reason) if self._worker.garbled else _died(reason))
             self.failures = 0
         elif was_up:
             brief = time.monotonic_ns() - self._up_ns < _PROVEN_NS
@@ -196,10 +196,18 @@ class Slot:
         batch = self.assigned[0].batch
         outcome = _outcome(message, frame, batch.size + batch.padding)  # may raise: nothing changed yet
         ended = self.assigned.popleft()
-        if self.assigned:
+        if isinstance(outcome, BatchError) and outcome.kind is BatchErrorKind.BAD_OUTPUT:
+            self._recycle(outcome.message)
+        elif self.assigned:
             self._begin(self.assigned[0])
         self._executor.on_free()
         ended.end(outcome)
+
+    def _recycle(self, fault: str) -> None:
+        """After such an answer it ends, without beginning the batch behind: that one runs elsewhere."""
+        self.up = False
+        if self._worker is not None:
+            self._worker.kill(fault)
 
 
 def _encoded(batch: Batch) -> list[Buffer]:
@@ -212,6 +220,10 @@ def _encoded(batch: Batch) -> list[Buffer]:
 def _died(reason: str) -> BatchError:
     message = f"the worker ended while it ran the batch: {reason}"
     return BatchError(BatchErrorKind.WORKER_DIED, message, retryable=True, worker_died=True)
+
+
+def _garbled(reason: str) -> BatchError:
+    return BatchError(BatchErrorKind.BAD_OUTPUT, f"the worker's answer is none: {reason}", retryable=False)
 
 
 def _outcome(message: wire.Result | wire.RowsRefused | wire.Failed, frame: wire.Frame, rows: int) -> Outcome:

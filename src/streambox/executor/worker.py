@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from streambox.executor import wire
 from streambox.executor.base import BatchErrorKind, LoadFailed
-from streambox.executor.model import Model, ModelFailed, RowsFailed, Tile, one_line, with_type
+from streambox.executor.model import Finite, Model, ModelFailed, RowsFailed, Tile, one_line, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +48,9 @@ def load_model(options: WorkerOptions) -> Model:
         from streambox.executor.onnx import OnnxModel
 
         model = OnnxModel(options)
-    return Tile(model) if options.preprocess == "tile" else model
+    if options.preprocess == "tile":
+        model = Tile(model)
+    return Finite(model) if options.finite_outputs else model
 
 
 class Server:
@@ -61,7 +63,7 @@ class Server:
         self._shown: set[object] = set()
 
     def serve(self) -> None:
-        """Returns when the front has hung up, or after a load that failed."""
+        """Returns when the front has hung up, after a load that failed, or after a bad answer."""
         while self._answer_next():
             pass
 
@@ -72,8 +74,7 @@ class Server:
             return False
         message, tensors = frame
         if isinstance(message, wire.Execute) and self._model is not None:
-            self._execute(self._model, message.batch_id, tensors)
-            return True
+            return self._execute(self._model, message.batch_id, tensors)
         if isinstance(message, wire.Load) and self._model is None:
             return self._load(message.options)
         raise wire.WireError(f"unexpected {type(message).__name__}")
@@ -98,7 +99,8 @@ class Server:
         self._send(wire.Loaded(self._model.spec))
         return True
 
-    def _execute(self, model: Model, batch_id: int, tensors: dict[str, Array]) -> None:
+    def _execute(self, model: Model, batch_id: int, tensors: dict[str, Array]) -> bool:
+        """False: who answers like that is to end, before it begins anything else."""
         begun_ns = time.monotonic_ns()
         try:
             outputs = model.run(tensors)
@@ -106,12 +108,14 @@ class Server:
             self._send(wire.RowsRefused(batch_id, refusal.messages))
         except ModelFailed as failure:
             self._send(wire.Failed(batch_id, failure.kind, failure.message, failure.retryable))
+            return failure.kind is not BatchErrorKind.BAD_OUTPUT
         except Exception as error:  # noqa: BLE001 - any of a model's errors fails its batch, not the worker
             self._show(error)
             self._send(wire.Failed(batch_id, BatchErrorKind.MODEL, with_type(error), retryable=True))
         else:
             service_ns = time.monotonic_ns() - begun_ns
             self._send(wire.Result(batch_id, service_ns, wire.layouts(outputs)), outputs.values())
+        return True
 
     def _show(self, error: Exception) -> None:
         """A trace per place in the code, for the model's author: once, not once per bad request."""

@@ -23,7 +23,7 @@ from streambox.loadgen.student import t99
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_HOPELESS: Final = 0.25  # a share so far beyond what is allowed needs no second segment
+HOPELESS: Final = 0.25  # a share so far beyond what is allowed needs no second segment
 FEWEST_SEGMENTS: Final = 3
 
 Verdict = Literal["holds", "fails"]
@@ -186,7 +186,7 @@ class Search:
         self._trial = self._to_confirm() if rate is None else Trial(rate)
 
     def _is_hopeless(self, trial: Trial, objective: int) -> bool:
-        return trial.share(objective) > max(10 * self._allowed[objective], _HOPELESS)
+        return trial.share(objective) > max(10 * self._allowed[objective], HOPELESS)
 
     def _ends(self) -> tuple[Trial | None, Trial | None]:
         """The highest rate that holds below all that fail, and the lowest that fails."""

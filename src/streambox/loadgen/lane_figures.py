@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from streambox.loadgen.histogram import Durations
 from streambox.loadgen.record import WRONG
 from streambox.loadgen.slo import good
-from streambox.loadgen.summary import distribution
+from streambox.loadgen.summary import figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +56,6 @@ class LaneFigures:
         """Of all requests of the lanes for which *which* is True, together."""
         counts, outcomes = self._kinds[which].sum(axis=0), self._outcomes
         kinds = dict(zip(outcomes.kinds, counts.tolist(), strict=True))
-        mine = (outcomes.done_ns >= 0) & which[outcomes.lane]
         offered = int(counts.sum())
         return {
             "offered": offered,
@@ -64,8 +64,15 @@ class LaneFigures:
             "errors": {kind: count for kind, count in kinds.items() if count and kind != outcomes.kinds[0]},
             "offered_per_s": round(offered / self._offered_s, 3),
             "goodput_per_s": round(self.goodput_per_s(which), 3),
-            "response_ms": distribution(outcomes.done_ns[mine] - outcomes.intended_ns[mine], 1e6),
+            "response_ms": figures(self._responses(which), 1e6),
         }
+
+    def _responses(self, which: Mask) -> Durations:
+        responses = Durations()
+        for some in self._outcomes.in_parts():
+            mine = (some.done_ns >= 0) & which[some.lane]
+            responses.add(some.done_ns[mine] - some.intended_ns[mine])
+        return responses
 
     def summary(self, weights: Sequence[float]) -> dict[str, Any]:
         """The keys ``lanes``, ``tenants``, ``models`` and ``fairness`` of ``summary.json``."""

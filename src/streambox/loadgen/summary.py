@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from streambox import __version__
-from streambox.loadgen.histogram import Durations
 from streambox.loadgen.record import UNSENT, WRONG
 from streambox.loadgen.split import Split
 from streambox.loadgen.tally import Tally
@@ -17,6 +16,7 @@ from streambox.loadgen.tally import Tally
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streambox.loadgen.histogram import Durations
     from streambox.loadgen.record import Outcomes
     from streambox.loadgen.slo import Judgement
 
@@ -83,15 +83,8 @@ def summarise(
     return summary
 
 
-def distribution(values_ns: np.ndarray[Any, np.dtype[np.int64]], unit_ns: float) -> dict[str, float | None]:
-    """Percentiles and maximum in the given unit; all None where there is nothing to measure."""
-    durations = Durations()
-    durations.add(values_ns)
-    return figures(durations, unit_ns)
-
-
 def figures(durations: Durations, unit_ns: float) -> dict[str, float | None]:
-    """The same of *durations*."""
+    """Percentiles and maximum in the given unit; all None where there is nothing to measure."""
     if not durations.count:
         return dict.fromkeys((*_PERCENTILES, "max"))
     found = durations.percentiles(list(_PERCENTILES.values())) / unit_ns
@@ -139,11 +132,15 @@ def verdict(outcomes: Outcomes, summary: dict[str, Any]) -> dict[str, Any]:
 
 def _waited(outcomes: Outcomes) -> bool:
     """Whether the late requests were late for want of a connection, rather than noticed too late."""
-    sent = outcomes.sent & (outcomes.dispatched_ns >= 0)
-    sent_ns = outcomes.sent_ns[sent]
-    late = sent_ns - outcomes.intended_ns[sent] > MOST_LAG_P99_US * 1000
-    waited = sent_ns - outcomes.dispatched_ns[sent] > MOST_LAG_P99_US * 500
-    return bool(late.any()) and 2 * int((late & waited).sum()) > int(late.sum())
+    late = waited = 0
+    for some in outcomes.in_parts():
+        sent = some.sent & (some.dispatched_ns >= 0)
+        sent_ns = some.sent_ns[sent]
+        is_late = sent_ns - some.intended_ns[sent] > MOST_LAG_P99_US * 1000
+        has_waited = sent_ns - some.dispatched_ns[sent] > MOST_LAG_P99_US * 500
+        late += int(is_late.sum())
+        waited += int((is_late & has_waited).sum())
+    return 2 * waited > late
 
 
 def rate_error(outcomes: Outcomes) -> float:

@@ -13,8 +13,10 @@ from starlette.routing import Route
 from streambox import __version__
 from streambox.errors import MethodNotAllowed, NotFound, StreamBoxError, UnknownModel
 from streambox.protocol import oip, reference
+from streambox.protocol.diagnose import quoted
+from streambox.server.identity import holder_of, read_key
 from streambox.server.metrics import StreamBoxCollector, metrics_page
-from streambox.server.routes import unknown_model
+from streambox.server.routes import unknown_model, unknown_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from streambox.batcher.scheduler import ServedModel
+    from streambox.batcher.tenants import Tenant
     from streambox.server.edge import Edge
     from streambox.serving import Serving
 
@@ -72,11 +75,12 @@ class _Pages:
         return _json(oip.server_ready(ready), 200 if ready else 503)
 
     async def model(self, request: Request) -> Response:
-        served = self._find(request)
+        served = self._find(request, self._identify(request))
         return _json(oip.model_metadata(served.name, served.spec))
 
     async def model_ready(self, request: Request) -> Response:
-        served = self._find(request)
+        """Open to everybody, as health is; to them it does not list what else is served."""
+        served = self._find(request, None)
         ready = not self._edge.draining and served.available
         return _json(oip.model_ready(served.name, ready), 200 if ready else 503)
 
@@ -84,14 +88,23 @@ class _Pages:
         page, content_type = metrics_page(self._registry, request.headers.get("accept", ""))
         return Response(page, media_type=content_type)
 
-    def _find(self, request: Request) -> ServedModel:
+    def _identify(self, request: Request) -> Tenant | None:
+        """Raises Unauthorized."""
+        roster = self._serving.roster
+        return holder_of(read_key(request.headers.raw), roster) if roster else None
+
+    def _find(self, request: Request, tenant: Tenant | None) -> ServedModel:
         name = request.path_params["name"]
         served = self._serving.models.get(name)
         if served is None:
-            raise unknown_model(name, self._serving.models)
+            if tenant is None and self._serving.roster:
+                raise UnknownModel(f"no model {quoted(name)}")
+            raise unknown_model(name, self._serving.models, tenant)
+        if tenant is not None:
+            tenant.check_model(name)
         version = request.path_params.get("version", oip.MODEL_VERSION)
         if version != oip.MODEL_VERSION:
-            raise UnknownModel(f"model {name!r} has no version {version!r}: there is {oip.MODEL_VERSION}")
+            raise unknown_version(name, version)
         return served
 
 
@@ -100,7 +113,8 @@ async def _unreachable(request: Request) -> Response:
 
 
 async def _on_error(request: Request, error: StreamBoxError) -> Response:
-    return _error(request, error)
+    headers = {} if error.challenge is None else {"www-authenticate": error.challenge}
+    return _error(request, error, headers)
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> Response:

@@ -144,7 +144,7 @@ class HotConnection(OrderedConnection):
             return
         head = self._last_head
         if head is None or not head.matches(self.url, self.headers):
-            head = self.edge.read_head(self.url, self.headers)
+            head = self.edge.read_head(self.url, self.headers, head)
             if head is None:
                 self._begin_cold()
                 return
@@ -250,7 +250,10 @@ class HotConnection(OrderedConnection):
 
     def _refuse(self, error: StreamBoxError, *, close: bool) -> None:
         """Answer without a request; with *close*, read nothing more from this connection."""
-        route = self._head.route if self._head is not None else self.edge.router.default(self.url or b"")
+        head = self._head
+        route = head.route if head is not None else self.edge.router.default(self.url or b"")
+        if head is not None and head.tenant is not None:
+            head.tenant.count_refusal(error)
         reply = self._error_reply(route, error, error.request_id, close)
         self._exchanges.append(Refusal(reply, close=close))
         if close:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from streambox.batcher.scheduler import Scheduler
     from streambox.errors import StreamBoxError
+    from streambox.roster import Roster
     from streambox.server.connection import HotConnection
     from streambox.server.head import Headers
     from streambox.server.routes import Route, Router
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 REASON_PHRASES: Final[Mapping[int, bytes]] = {
     200: b"OK",
     400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
     404: b"Not Found",
     408: b"Request Timeout",
     413: b"Content Too Large",
@@ -55,9 +58,10 @@ class Edge:
     content length, made anew when the date changes.
     """
 
-    def __init__(self, scheduler: Scheduler, router: Router, limits: Limits) -> None:
+    def __init__(self, scheduler: Scheduler, router: Router, limits: Limits, roster: Roster) -> None:
         self.scheduler = scheduler
         self.router = router
+        self.roster = roster
         self.limits = limits
         self.connections: set[HotConnection] = set()
         self.buffered_bytes = 0
@@ -70,10 +74,12 @@ class Edge:
         self.head_200 = b""
         self._stamp()
 
-    def read_head(self, url: bytes, headers: Headers) -> RequestHead | None:
-        """The head of a request on a hot route; None when the route is not hot."""
+    def read_head(self, url: bytes, headers: Headers, last: RequestHead | None) -> RequestHead | None:
+        """The head of a request on a hot route, behind *last*; None when the route is not hot."""
         route = self.router.find(url)
-        return None if route is None else RequestHead(route, url, headers, self.limits)
+        if route is None:
+            return None
+        return RequestHead(route, url, headers, self.limits, self.roster, last)
 
     def sweep(self) -> None:
         """Once a second: the date, and every connection's time-outs."""
@@ -99,6 +105,8 @@ class Edge:
         lines += [b"%b: %b\r\n" % pair for pair in extra]
         if error.retry_after_s is not None:
             lines.append(b"retry-after: %d\r\n" % error.retry_after_s)
+        if error.challenge is not None:
+            lines.append(b"www-authenticate: %b\r\n" % error.challenge.encode())
         if close:
             lines.append(b"connection: close\r\n")
         lines.append(b"content-length: %d\r\n\r\n" % len(body))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from streambox.errors import BadRequest, BodyTooLarge, HeadersTooLarge, UnsupportedMediaType
+from streambox.errors import BadRequest, BodyTooLarge, HeadersTooLarge, StreamBoxError, UnsupportedMediaType
+from streambox.server.identity import holder_of, read_key
 
 if TYPE_CHECKING:
-    from streambox.errors import StreamBoxError
+    from streambox.batcher.tenants import Tenant
+    from streambox.roster import Roster
     from streambox.server.edge import Limits
     from streambox.server.routes import Route
 
@@ -31,6 +33,9 @@ class RequestHead:
 
     ``error`` is set when the head alone decides the answer; the body is then not read.
     ``json_bytes`` is the length of the JSON part where binary tensors follow it.
+
+    ``tenant`` is whose it is; None where nobody is told apart, and as long as ``error`` says that the
+    key is nobody's. *last*: the head before it on the connection, whose key it may repeat.
     """
 
     __slots__ = (
@@ -40,13 +45,23 @@ class RequestHead:
         "has_length",
         "headers",
         "json_bytes",
+        "key",
         "names_connection",
         "route",
+        "tenant",
         "timeout_ns",
         "url",
     )
 
-    def __init__(self, route: Route, url: bytes, headers: Headers, limits: Limits) -> None:
+    def __init__(
+        self,
+        route: Route,
+        url: bytes,
+        headers: Headers,
+        limits: Limits,
+        roster: Roster,
+        last: RequestHead | None = None,
+    ) -> None:
         self.route = route
         self.url = url
         self.headers = list(headers)  # trailers may yet be appended to the caller's
@@ -55,20 +70,37 @@ class RequestHead:
         self.names_connection = False
         self.timeout_ns: int | None = None
         self.json_bytes: int | None = None
+        self.key = b""
+        self.tenant: Tenant | None = None
         self.error: StreamBoxError | None = None
+        self.body_limit = 0
         try:
-            declared = self._read(headers)
-            self.body_limit = limits.json_body if self.json_bytes is None else limits.binary_body
             check_head_size(url, headers, limits.header)
-            if declared > self.body_limit:
-                raise body_too_large(self.body_limit)
-        except (BadRequest, BodyTooLarge, HeadersTooLarge, UnsupportedMediaType) as error:
-            self.body_limit = 0
+            if roster:
+                self._identify(headers, roster, last)
+            declared = self._read(headers)
+            limit = self._body_limit(limits)
+            if declared > limit:
+                raise body_too_large(limit)
+            self.body_limit = limit
+        except StreamBoxError as error:
             self.error = error
 
     def matches(self, url: bytes, headers: Headers) -> bool:
         """Whether a further request on the connection has this same head."""
         return self.url == url and self.headers == headers
+
+    def _identify(self, headers: Headers, roster: Roster, last: RequestHead | None) -> None:
+        """Raises Unauthorized. Cost: one SHA-256, where the key is not the one of the head before."""
+        self.key = key = read_key(headers)
+        known = last.tenant if last is not None and last.key == key else None
+        self.tenant = tenant = known or holder_of(key, roster)
+        self.timeout_ns = tenant.slo_ns
+
+    def _body_limit(self, limits: Limits) -> int:
+        limit = limits.json_body if self.json_bytes is None else limits.binary_body
+        own = self.tenant.max_body_bytes if self.tenant is not None else None
+        return limit if own is None else min(limit, own)
 
     def _read(self, headers: Headers) -> int:
         """Take from *headers* what the hot routes mind; the declared body length, 0 when there is none."""

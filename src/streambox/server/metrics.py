@@ -8,6 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from streambox.server.fault_metrics import fault_metrics
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from streambox.batcher.counters import Histogram
     from streambox.batcher.scheduler import ServedModel
+    from streambox.roster import Roster
     from streambox.server.edge import Edge
     from streambox.serving import Serving
 
@@ -35,6 +38,8 @@ class StreamBoxCollector(Collector):
         yield from self._requests(models)
         yield from self._batches(models)
         yield from self._workers(models)
+        yield from self._tenants(self._serving.roster)
+        yield from fault_metrics(models)
         yield from self._http()
 
     @staticmethod
@@ -114,6 +119,34 @@ class StreamBoxCollector(Collector):
             restarts.add_metric([served.name], health.restarts)
             ready.add_metric([served.name], float(served.available))
         return restarts, ready
+
+    @staticmethod
+    def _tenants(roster: Roster) -> Iterable[Metric]:
+        """Of those that are configured and no others, whatever names requests may bring."""
+        accepted, refused, completed, rows = (
+            CounterMetricFamily(f"streambox_tenant_{name}", text, labels=["tenant", *labels])
+            for name, text, labels in (
+                ("requests_accepted", "Requests of the tenant queued.", ()),
+                ("requests_refused", "Requests of the tenant not accepted, by error code.", ("code",)),
+                ("requests_completed", "Requests of the tenant answered with their rows.", ()),
+                ("rows", "Rows in the completed requests of the tenant.", ()),
+            )
+        )
+        in_flight = GaugeMetricFamily(
+            "streambox_tenant_requests_in_flight", "Accepted requests that have not ended.", labels=["tenant"]
+        )
+        depth = GaugeMetricFamily(
+            "streambox_tenant_queue_depth", "Requests waiting for a batch.", labels=["tenant"]
+        )
+        for tenant in roster:
+            accepted.add_metric([tenant.name], tenant.accepted)
+            completed.add_metric([tenant.name], tenant.completed)
+            rows.add_metric([tenant.name], tenant.rows)
+            in_flight.add_metric([tenant.name], tenant.in_flight)
+            depth.add_metric([tenant.name], tenant.queued)
+            for code, count in sorted(tenant.refused.items()):
+                refused.add_metric([tenant.name, code], count)
+        return accepted, refused, completed, rows, in_flight, depth
 
     def _http(self) -> Iterable[Metric]:
         edge = self._edge

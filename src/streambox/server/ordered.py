@@ -122,6 +122,9 @@ class OrderedConnection(HttpToolsProtocol):
         except StreamBoxError as error:
             self._in_system -= 1
             request.reply = self._error_reply(request.route, error, request.request_id, request.close)
+            # Its frames refer to it in turn: thousands of refusals a second would wait for a cycle
+            # collection, which then stops everybody for tens of milliseconds.
+            error.__traceback__ = None
 
     def _submit_waiting(self) -> None:
         waiting = self._unsubmitted
@@ -232,7 +235,8 @@ class OrderedConnection(HttpToolsProtocol):
         """
         self._lingering = True
         if not self.transport.is_closing():
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS cannot: its caller hears of it when we close
+                self.transport.write_eof()
             self.flow.resume_reading()
 
     def _close_after_last(self) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from streambox.batcher.batch import Batch
     from streambox.batcher.scheduler import ServedModel
+    from streambox.batcher.tenants import Tenant
     from streambox.server.head import RequestHead
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -49,8 +50,14 @@ class Route(Protocol):
         ...
 
 
-def unknown_model(name: str, served: Mapping[str, ServedModel]) -> UnknownModel:
-    return UnknownModel(f"no model {quoted(name)}: there are {', '.join(sorted(served)) or 'none'}")
+def unknown_model(name: str, served: Mapping[str, ServedModel], tenant: Tenant | None = None) -> UnknownModel:
+    """Tells what there is instead; a *tenant* only what it may ask for."""
+    known = sorted(model for model in served if tenant is None or tenant.may_ask(model))
+    return UnknownModel(f"no model {quoted(name)}: there are {', '.join(known) or 'none'}")
+
+
+def unknown_version(name: str, version: str) -> UnknownModel:
+    return UnknownModel(f"model {name!r} has no version {quoted(version)}: there is {oip.MODEL_VERSION}")
 
 
 class BatchReply:
@@ -83,11 +90,13 @@ class ReferenceRoute:
         call = reference.decode(body)
         vector: list[float] | Array = call.data.vector
         length = len(vector)
-        model = call.model
+        model, tenant = call.model, head.tenant
         rule = self._rules.get(model)
         try:
             if rule is None:
-                raise unknown_model(model, self._served)
+                raise unknown_model(model, self._served, tenant)
+            if tenant is not None:
+                tenant.check_model(model)
             if length != rule.length:
                 rule.check(call.data.vector)
         except StreamBoxError as error:
@@ -99,6 +108,7 @@ class ReferenceRoute:
         if length != rule.length:
             request.signature = length
         request.timeout_ns = head.timeout_ns
+        request.tenant = tenant
         return request
 
     def render(self, request: HotRequest) -> tuple[bytes, bytes]:
@@ -119,12 +129,15 @@ class InferRoute:
         self._served = served
 
     def decode(self, body: bytes | bytearray, head: RequestHead, on_done: OnDone) -> HotRequest:
-        served = self._served
+        served, tenant = self._served, head.tenant
+        if tenant is not None:
+            tenant.check_model(served.name)
         call = oip.decode_infer(bytes(body), served.spec, served.name, head.json_bytes)
         request = HotRequest(served.name, on_done, call.id or "", inputs=call.inputs, rows=call.rows)
         request.call = call
         request.signature = signature(served.spec, call.inputs)
         request.timeout_ns = head.timeout_ns if call.timeout_us is None else call.timeout_us * 1000
+        request.tenant = tenant
         return request
 
     def render(self, request: HotRequest) -> tuple[bytes, bytes]:
@@ -144,13 +157,13 @@ class InferRoute:
 
 
 class UnservedRoute(InferRoute):
-    """An infer path that names no model or version of ours: refuses whatever comes."""
+    """An infer path that names no model or version of ours: refuses whatever comes, by *refusal*."""
 
-    def __init__(self, refusal: StreamBoxError) -> None:
+    def __init__(self, refusal: Callable[[Tenant | None], StreamBoxError]) -> None:
         self._refusal = refusal
 
     def decode(self, body: bytes | bytearray, head: RequestHead, on_done: OnDone) -> HotRequest:
-        raise type(self._refusal)(str(self._refusal))
+        raise self._refusal(head.tenant)
 
 
 class Router:
@@ -170,7 +183,7 @@ class Router:
 
     def default(self, target: bytes) -> Route:
         """Whose way of saying an error fits *target*, hot or not."""
-        return UnservedRoute(NotFound("")) if target.startswith(b"/v2") else self._reference
+        return UnservedRoute(lambda _: NotFound("")) if target.startswith(b"/v2") else self._reference
 
     def _find_unusual(self, target: bytes) -> Route | None:
         path = unquote_to_bytes(origin_form(target).partition(b"?")[0])
@@ -180,10 +193,8 @@ class Router:
         name = match[1].decode("utf-8", "replace")
         route = self._infer.get(name)
         if route is None:
-            return UnservedRoute(unknown_model(name, self._served))
+            return UnservedRoute(lambda tenant: unknown_model(name, self._served, tenant))
         if match[2] not in (None, oip.MODEL_VERSION.encode()):
             version = match[2].decode("utf-8", "replace")
-            return UnservedRoute(
-                UnknownModel(f"model {name!r} has no version {quoted(version)}: there is {oip.MODEL_VERSION}")
-            )
+            return UnservedRoute(lambda _: unknown_version(name, version))
         return route

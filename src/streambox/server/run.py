@@ -6,31 +6,39 @@ import asyncio
 import contextlib
 import errno
 import functools
+import ipaddress
 import os
 import resource
 import signal
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
 
-from streambox.errors import RunFailed
+from streambox.errors import ConfigError, RunFailed
 from streambox.server.app import create_app
 from streambox.server.connection import HotConnection
 from streambox.server.edge import Edge, Limits
 from streambox.server.routes import Router
+from streambox.server.tls import Certificate
 from streambox.serving import Serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
+    from streambox.batcher.interface import Batcher
+    from streambox.batcher.scheduler import Scheduler
+    from streambox.clock import Clock
     from streambox.config import BatcherSection, Config
+    from streambox.simulate.record import RecordFile
 
 log = structlog.get_logger("streambox.server")
 
 _SWEEP_S = 1.0
 _BACKLOG = 4096
+_RECORD_FLUSH_S = 1.0
 _FLUSH_S = 5.0  # for the last replies to reach their callers once all are written
 
 
@@ -51,21 +59,37 @@ class Server:
 
     ``port`` is the one bound, also where 0 was asked for. ``stop()`` drains and ends;
     calling it again ends at once. *listener*: a bound socket, in place of one of its own.
+
+    ``certificate`` is what it shows, None where it does not speak TLS; as configured, unless given.
+    *insecure*: callers from other machines may come in though no tenants are configured.
+
+    Raises, on entering: ConfigError, RunFailed.
     """
 
-    def __init__(self, serving: Serving, listener: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        listener: socket.socket | None = None,
+        *,
+        certificate: Certificate | None = None,
+        insecure: bool = False,
+    ) -> None:
         self._serving = serving
         self._listener = listener
+        self._insecure = insecure
         self._config: BatcherSection = serving.config.batcher
+        self.certificate = certificate
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self.port = 0
 
     async def __aenter__(self) -> Server:
         serving = self._serving
-        self.edge = Edge(serving.scheduler, Router(serving.models), _limits(self._config))
+        self.edge = Edge(serving.scheduler, Router(serving.models), _limits(self._config), serving.roster)
+        certificate = self.certificate = self.certificate or load_certificate(serving.config)
         listener = self._listener or bind(self._config.host, serving.config.port)
         self.port = listener.getsockname()[1]
+        check_exposure(listener, serving.config, insecure=self._insecure)
         _listen(listener, self._config.host, self.port)
         app = create_app(serving, self.edge)
         self._uvicorn = _Uvicorn(
@@ -78,6 +102,7 @@ class Server:
                 access_log=False,
                 server_header=False,
                 backlog=_BACKLOG,
+                ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
                 timeout_graceful_shutdown=int(_FLUSH_S),
             )
         )
@@ -88,8 +113,7 @@ class Server:
                 self._listening.result()
                 raise RunFailed("the HTTP listener ended at once")
             await asyncio.sleep(0)
-        url = f"http://{_authority(self._config.host, self.port)}"
-        log.info("listening", url=url, models=sorted(serving.models))
+        self._tell(listener)
         return self
 
     async def __aexit__(self, *_: Any) -> None:
@@ -101,6 +125,16 @@ class Server:
         forcing.cancel()
         for connection in list(self.edge.connections):
             connection.transport.abort()
+
+    def _tell(self, listener: socket.socket) -> None:
+        scheme = "http" if self.certificate is None else "https"
+        url = f"{scheme}://{_authority(self._config.host, self.port)}"
+        tenants = [tenant.name for tenant in self._serving.roster]
+        log.info("listening", url=url, models=sorted(self._serving.models), tenants=tenants)
+        if tenants and self.certificate is None and not _is_loopback(listener):
+            log.warning(
+                "keys cross the network in plain text", fix="set batcher.tls, or have a proxy speak it"
+            )
 
     def stop(self) -> None:
         """Drain and end; the second call ends at once, however far the first has come."""
@@ -146,14 +180,16 @@ class Server:
             self.edge.sweep()
 
 
-async def serve(config: Config) -> int:
+async def serve(config: Config, record_file: Path | None = None, *, insecure: bool = False) -> int:
     """
     Serve until SIGTERM or SIGINT. Returns the exit code: 0 when every accepted request was answered.
 
-    Raises LoadFailed, ConfigError, RunFailed when it cannot start.
+    *record_file*: where to keep a record of what the core is told and what it decides.
+
+    Raises LoadFailed, ConfigError, RunFailed when it cannot start, UsageError without such a file.
     """
     _raise_file_limit()
-    starting = asyncio.create_task(_start_and_serve(config))
+    starting = asyncio.create_task(_start_and_serve(config, record_file, insecure=insecure))
     _on_stop_signal(starting.cancel)
     try:
         return await starting
@@ -161,19 +197,78 @@ async def serve(config: Config) -> int:
         return 0  # told to stop before it had accepted anything
 
 
-async def _start_and_serve(config: Config) -> int:
+async def _start_and_serve(config: Config, record_file: Path | None, *, insecure: bool) -> int:
     # The address first: that it is taken should not come out only after the models are loaded.
     with bind(config.batcher.host, config.port) as listener:
-        async with Serving(config) as serving, Server(serving, listener) as server:
-            _on_stop_signal(server.stop)
-            unanswered = await server.stopped()
+        check_exposure(listener, config, insecure=insecure)
+        certificate = load_certificate(config)
+        if certificate is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, certificate.renew)
+        make_server = functools.partial(Server, listener=listener, certificate=certificate, insecure=insecure)
+        if record_file is None:
+            return await _serve(Serving(config), make_server)
+        async with _recording(record_file, config) as make_scheduler:
+            return await _serve(Serving(config, make_scheduler), make_server)
+
+
+async def _serve(serving: Serving, make_server: Callable[[Serving], Server]) -> int:
+    async with serving, make_server(serving) as server:
+        _on_stop_signal(server.stop)
+        unanswered = await server.stopped()
     return 1 if unanswered else 0
+
+
+@contextlib.asynccontextmanager
+async def _recording(path: Path, config: Config) -> AsyncIterator[Callable[..., Scheduler]]:
+    """Makes the scheduler that keeps a record at *path*, whole once this ends."""
+    from streambox.simulate.record import Facts, Record, RecordFile
+    from streambox.simulate.recording import RecordingScheduler
+
+    file = RecordFile(path)
+    log.info("decisions are recorded", file=str(path))
+
+    def make(clock: Clock, make_batcher: Callable[[Scheduler], Batcher], **options: Any) -> Scheduler:
+        facts = Facts.of_this_build(config.batcher.class_, **options)
+        return RecordingScheduler(clock, make_batcher, Record(file.write, facts), **options)
+
+    flushing = asyncio.create_task(_flush_now_and_then(file))
+    try:
+        yield make
+    finally:
+        flushing.cancel()
+        file.close()
+
+
+async def _flush_now_and_then(file: RecordFile) -> None:
+    """So that a quiet server that is killed leaves a record, too."""
+    while True:
+        await asyncio.sleep(_RECORD_FLUSH_S)
+        file.flush()
 
 
 def _on_stop_signal(callback: Callable[[], object]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, callback)
+
+
+def load_certificate(config: Config) -> Certificate | None:
+    """As configured; None: no TLS. Raises ConfigError."""
+    tls = config.batcher.tls
+    return None if tls is None else Certificate(tls, Path(config.folder))
+
+
+def check_exposure(bound: socket.socket, config: Config, *, insecure: bool) -> None:
+    """Raises ConfigError where callers from other machines could come in, and nobody asked who they are."""
+    if not config.tenants and not insecure and not _is_loopback(bound):
+        raise ConfigError(
+            f"batcher.host: other machines can reach {config.batcher.host}, and without tenants anybody may "
+            "ask: configure some (`streambox tenant key NAME`), listen on 127.0.0.1, or say --insecure"
+        )
+
+
+def _is_loopback(bound: socket.socket) -> bool:
+    return ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@ import pytest
 from streambox.batcher import PendingRequest
 from streambox.batcher.admission import Admission
 from streambox.batcher.counters import ModelCounters
+from streambox.batcher.tenants import Tenant
 
 
 def ask(admission, rows=1, queued=0):
@@ -56,3 +57,14 @@ def test_every_refusal_is_an_error_of_its_own(admission):
     """One shared would grow a traceback, and keep the frames, of every caller that was ever refused."""
     admission.drain()
     assert ask(admission) is not ask(admission)
+
+
+def test_in_a_queue_that_is_half_full_a_tenant_may_have_its_share_of_the_rest():
+    door, tenant = Admission("m", max_queue_size=100, max_rows=8), Tenant("a")
+    tenant.share = 0.2
+    assert door.crowding(tenant, 9) is None
+    refusal = door.crowding(tenant, 10)
+    assert (refusal.status, refusal.code) == (503, "queue_full")
+    assert "tenant 'a' has 10 requests waiting, its share" in str(refusal)
+    tenant.share = 0.0001
+    assert door.crowding(tenant, 0) is None

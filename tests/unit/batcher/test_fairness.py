@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 import pytest
@@ -134,3 +135,53 @@ def test_tenants_that_have_gone_leave_nothing_behind():
         put(queue, Tenant(str(number)))
         queue.take(BATCH)
     assert len(queue._flows) == 0
+
+
+def test_queues_of_one_model_count_together_who_waits():
+    waiting, a, b = Counter(), Tenant("a"), Tenant("b")
+    one, two = (FairQueue(BATCH, ModelQueue, lambda _: 1e6, waiting) for _ in range(2))
+    first, *_ = put(one, a, 3)
+    put(two, a, 2)
+    put(two, b, 4)
+    first.cancel()
+    two.put_back(two.skim(2))
+    assert (waiting[a], waiting[b]) == (4, 4)
+    one.take(BATCH)
+    two.take(BATCH)
+    assert (waiting[a], waiting[b]) == (0, 0)
+
+
+# ---- how much is before a request ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [ModelQueue, DeadlineQueue])
+@pytest.mark.parametrize("seed", range(50))
+def test_what_is_said_to_be_before_a_request_is_what_is_taken_before_it(seed, kind):
+    draw = random.Random(seed)
+    queue = FairQueue(BATCH, kind, lambda _: 1e6)
+    tenants = [Tenant(str(number), weight=draw.choice([1, 2, 5])) for number in range(4)]
+    for _ in range(draw.randint(0, 60)):
+        put(queue, draw.choice(tenants), draw.randint(1, 4), timeout_ns=draw.choice([10, 10**9]))
+        if draw.random() < 0.3:
+            queue.take(draw.randint(1, BATCH))
+    tenant = draw.choice(tenants)
+    told = queue.rows_before(10**9, tenant)
+    (request,) = put(queue, tenant)
+    taken = [queue.take(1)[0] for _ in range(queue.count)]
+    assert told - taken.index(request) in range(4)  # of those with the very same tag, some come after it
+
+
+def test_a_flood_is_not_before_who_asks_for_little():
+    queue, flood, little, equal = fair(), Tenant("flood"), Tenant("little"), Tenant("equal")
+    put(queue, flood, 5000)
+    assert queue.rows_before(10**9, flood) == 5000
+    assert queue.rows_before(10**9, little) <= 1
+    put(queue, equal, 100)
+    assert queue.rows_before(10**9, equal) == pytest.approx(200, abs=2)
+
+
+def test_all_of_a_higher_priority_is_before_and_nothing_of_a_lower_one():
+    queue, first, middle, last = (fair(), *(Tenant(str(level), priority=level) for level in (2, 1, 0)))
+    put(queue, first, 30)
+    put(queue, last, 30)
+    assert queue.rows_before(10**9, middle) == 30

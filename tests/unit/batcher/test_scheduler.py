@@ -6,7 +6,7 @@ import structlog
 
 from streambox.batcher import FlushReason, Scheduler, SlotView, State, StreamBoxBatcher
 from streambox.clock import VirtualClock
-from streambox.errors import QueueFull
+from streambox.errors import QueueFull, StreamBoxError
 from streambox.executor.base import RowErrors
 from virtual import BROKEN, DIED, HOPELESS, MS, Bench, states
 
@@ -579,6 +579,37 @@ def test_an_urgent_request_is_hopeless_only_where_it_has_to_queue_behind_the_pat
 
 def test_a_deadline_shorter_than_the_model_takes_is_told_from_one_that_the_load_forbids():
     assert loaded("slo").refused(timeout_ms=5).code == "deadline_exceeded"
+
+
+@pytest.mark.parametrize("policy", ["window", "eager", "slo"])
+@pytest.mark.parametrize("own_ms", [None, 50])
+def test_a_model_that_was_slow_once_is_not_kept_idle_for_ever(policy, own_ms):
+    took_ns = [400 * MS]
+    bench = Bench(policy=policy, timeout_ms=50, window_ms=5, service_ns=lambda _: took_ns[0])
+    bench.submit()
+    bench.settle()  # its first batch, too slow for anybody's deadline
+    took_ns[0] = 2 * MS
+    for _ in range(20):
+        with contextlib.suppress(StreamBoxError):
+            bench.submit(timeout_ms=own_ms)
+        bench.advance_ms(1000)
+    assert bench.submitted[-1].state.name == "COMPLETED"
+    assert bench.served["m"].latency.bound_ns(1) < 50 * MS
+
+
+def test_a_deadline_shorter_than_an_idle_model_takes_is_refused_but_for_an_odd_one():
+    bench = Bench(policy="slo", window_ms=0, service_ns=10 * MS)
+    for _ in range(50):
+        bench.submit()
+        bench.settle()
+    answers = []
+    for _ in range(100):
+        bench.advance_ms(500)
+        try:
+            bench.submit(timeout_ms=5)
+        except StreamBoxError as error:
+            answers.append(error.code)
+    assert answers.count("deadline_exceeded") == len(answers) >= 50
 
 
 # ---- a Batcher that exceeds the maximum batch size -----------------------------------------------

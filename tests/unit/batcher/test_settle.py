@@ -7,7 +7,7 @@ from streambox.batcher.settle import settle
 from streambox.executor.base import BatchError, BatchErrorKind, BatchResult, RowErrors
 
 
-def batch_of(*rows):
+def batch_of(*rows, reason=FlushReason.BATCHSIZE):
     counters = ModelCounters()
     requests = []
     for number, count in enumerate(rows):
@@ -16,7 +16,7 @@ def batch_of(*rows):
         request.state = State.DISPATCHED
         counters.queued -= 1
         requests.append(request)
-    return Batch(1, requests, {}, FlushReason.BATCHSIZE, 0)
+    return Batch(1, requests, {}, reason, 0)
 
 
 def groups(batch, result):
@@ -128,3 +128,8 @@ def test_a_refused_row_is_told_why():
     batch = batch_of(1, 1)
     settle(batch, RowErrors({1: "not a cat"}))
     assert (batch.requests[1].error.status, str(batch.requests[1].error)) == (422, "not a cat")
+
+
+def test_rows_that_are_refused_one_by_one_are_sought_in_halves_from_the_second_round_on():
+    batch = batch_of(1, 1, 1, 1, 1, reason=FlushReason.RETRY)
+    assert groups(batch, RowErrors({2: "no"})) == ["ab", "de"]

@@ -6,7 +6,8 @@ import pytest
 
 from streambox.batcher import PendingRequest
 from streambox.batcher.tenants import Tenant, TokenBucket
-from streambox.errors import Forbidden, QuotaExceeded
+from streambox.errors import Forbidden, QuotaExceeded, StreamBoxError
+from virtual import Bench, states
 
 SECOND = 1_000_000_000
 
@@ -57,7 +58,7 @@ def test_a_limit_on_what_is_in_flight_or_queued():
     tenant.admit(request(), 0)
     with pytest.raises(QuotaExceeded, match="in flight"):
         tenant.admit(request(), 0)
-    assert (tenant.accepted, tenant.refused) == (2, 2)
+    assert (tenant.accepted, tenant.queued, tenant.in_flight) == (2, 1, 2)
 
 
 def test_over_its_rate_it_is_told_when_to_come_back():
@@ -73,3 +74,80 @@ def test_a_model_that_is_not_its_own_is_forbidden():
     tenant.admit(request(model="m"), 0)
     with pytest.raises(Forbidden, match="'other'"):
         tenant.admit(request(model="other"), 0)
+
+
+# ---- in the system ---------------------------------------------------------------------------------
+
+
+def of(bench, tenant, count=1, **options):
+    """*count* requests of *tenant*; those that are accepted."""
+    accepted = []
+    for _ in range(count):
+        made = bench.request(**options)
+        made.tenant = tenant
+        try:
+            bench.scheduler.submit(made)
+        except StreamBoxError:
+            continue
+        accepted.append(made)
+    return accepted
+
+
+def two() -> tuple[Tenant, Tenant]:
+    flood, little = Tenant("flood"), Tenant("little")
+    flood.share = little.share = 0.5
+    return flood, little
+
+
+def test_a_flood_leaves_room_in_the_queue_for_the_others():
+    bench, (flood, little) = Bench(shared=True, max_queue_size=40, max_batch_size=8, service_ns=10**9), two()
+    assert len(of(bench, flood, 500)) == 20 + 8  # the first half, and the batch that runs
+    assert flood.refused == {"queue_full": 500 - 28}
+    assert len(of(bench, little, 500)) == 10
+    assert bench.counters.queued <= 40
+    assert bench.violations() == []
+
+
+def test_one_tenant_is_not_told_that_anothers_flood_makes_its_deadline_hopeless():
+    """Of a model that takes 10 ms for a batch of 4: 400 rows are a second, of one tenant alone."""
+    bench = Bench(shared=True, max_batch_size=4, window_ms=0, service_ns=10_000_000)
+    flood, little = two()
+    for _ in range(20):
+        of(bench, flood, 4)
+        bench.settle()
+    of(bench, flood, 400)
+    assert of(bench, flood, timeout_ms=100) == []
+    assert flood.refused == {"deadline_hopeless": 1}
+    (request,) = of(bench, little, timeout_ms=100)
+    assert little.refused == {}
+    bench.settle()
+    assert states([request]) == ["COMPLETED"]
+
+
+def test_what_a_tenant_has_got_is_counted_in_requests_and_rows():
+    bench, (tenant, other) = Bench(shared=True, window_ms=5), two()
+    of(bench, tenant, 3, rows=2)
+    of(bench, other)
+    (left,) = of(bench, tenant)
+    bench.scheduler.cancel(left)
+    bench.settle()
+    assert (tenant.accepted, tenant.completed, tenant.rows, tenant.in_flight, tenant.queued) == (
+        4,
+        3,
+        6,
+        0,
+        0,
+    )
+    assert (other.completed, other.rows) == (1, 1)
+
+
+def test_every_refusal_is_counted_under_its_code_wherever_it_is_made():
+    bench = Bench(shared=True, max_batch_size=2, max_request_rows=2)
+    tenant = Tenant("a", models=frozenset(["m"]), max_in_flight=1)
+    bench.add_model("other")
+    of(bench, tenant, rows=3)
+    of(bench, tenant, model="other")
+    of(bench, tenant, 2)
+    bench.scheduler.drain()
+    of(bench, tenant)
+    assert tenant.refused == {"bad_request": 1, "forbidden": 1, "quota_exceeded": 1, "draining": 1}

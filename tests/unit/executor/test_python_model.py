@@ -160,24 +160,24 @@ def test_refusing_a_row_that_is_not_there_is_a_bad_output():
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason", "retryable"),
+    ("answer", "reason"),
     [
-        (X[:2], r"'output' has shape \(2, 4\) for a batch of 3 rows", True),
-        (np.float32(1), "for a batch of 3 rows", True),
-        (X[:, :3], r"has shape \[3, 3\]; declared \[-1, 4\]", True),
-        (X[:, :, None], r"has shape \[3, 4, 1\]; declared", True),
-        (X.astype(np.complex64), "of type complex64; declared FP32", True),
-        (np.full((3, 4), "a"), "of type <U1", True),
-        ([[1, 2], [3]], "is not an array", True),
-        (None, "of type object", True),
-        ({"other": X}, r"outputs \['other'\]; declared: \['output'\]", False),
-        ({"output": X, "more": X}, r"outputs \['more', 'output'\]; declared", False),
+        (X[:2], r"'output' has shape \(2, 4\) for a batch of 3 rows"),
+        (np.float32(1), "for a batch of 3 rows"),
+        (X[:, :3], r"has shape \[3, 3\]; declared \[-1, 4\]"),
+        (X[:, :, None], r"has shape \[3, 4, 1\]; declared"),
+        (X.astype(np.complex64), "of type complex64; declared FP32"),
+        (np.full((3, 4), "a"), "of type <U1"),
+        ([[1, 2], [3]], "is not an array"),
+        (None, "of type object"),
+        ({"other": X}, r"outputs \['other'\]; declared: \['output'\]"),
+        ({"output": X, "more": X}, r"outputs \['more', 'output'\]; declared"),
     ],
 )
-def test_an_answer_that_is_not_as_declared_is_a_bad_output(answer, reason, retryable):
+def test_an_answer_that_is_not_as_declared_is_a_bad_output(answer, reason):
     with pytest.raises(ModelFailed, match=reason) as failure:
         returning(answer).run({"vector": X})
-    assert (failure.value.kind, failure.value.retryable) == (BatchErrorKind.BAD_OUTPUT, retryable)
+    assert (failure.value.kind, failure.value.retryable) == (BatchErrorKind.BAD_OUTPUT, False)
 
 
 def test_several_outputs_need_a_dict():

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from streambox.errors import RunFailed
+from streambox.loadgen.histogram import Durations
 from streambox.loadgen.record import Recorder
 from streambox.loadgen.session import check_finished, summary_json
 from streambox.loadgen.slo import parse_objective
-from streambox.loadgen.summary import CLOSED_LOOP, OPEN_LOOP, distribution, rate_error, summarise
+from streambox.loadgen.summary import CLOSED_LOOP, OPEN_LOOP, figures, rate_error, summarise
 from streambox.workload.schedule import Lane
 
 MS = 1_000_000
@@ -144,10 +145,12 @@ def test_a_closed_loop_is_labelled_and_claims_no_schedule():
 
 
 def test_percentiles_are_those_of_the_values():
-    figures = distribution(np.arange(1, 1001, dtype=np.int64) * 1000, 1e3)
-    assert figures["p50"] == pytest.approx(500, abs=1)
-    assert figures["p99_9"] == pytest.approx(999, abs=1)
-    assert figures["max"] == 1000
+    durations = Durations()
+    durations.add(np.arange(1, 1001, dtype=np.int64) * 1000)
+    found = figures(durations, 1e3)
+    assert found["p50"] == pytest.approx(500, abs=1)
+    assert found["p99_9"] == pytest.approx(999, abs=1)
+    assert found["max"] == 1000
 
 
 @pytest.mark.parametrize("allow_invalid", [True, False])
@@ -181,8 +184,9 @@ def test_a_run_of_nothing_but_errors_fails_although_all_were_answered():
 
 
 def test_percentiles_of_a_few_values_are_interpolated():
-    figures = distribution(np.array([1000, 2000, 4000], np.int64), 1e3)
-    assert figures == {"p50": 2, "p90": 3.6, "p99": 3.96, "p99_9": 3.996, "max": 4}
+    durations = Durations()
+    durations.add(np.array([1000, 2000, 4000], np.int64))
+    assert figures(durations, 1e3) == {"p50": 2, "p90": 3.6, "p99": 3.96, "p99_9": 3.996, "max": 4}
 
 
 def test_the_summary_of_no_request_at_all_can_be_written():

@@ -26,7 +26,7 @@ def spec(size: int, datatype: str = "FP32", *, tile: bool = False) -> ModelSpec:
 def decoded(model: ModelSpec, vector: str) -> HotRequest:
     """What waits after a request to *model* with the JSON *vector* has come."""
     served: Any = {"m": SimpleNamespace(spec=model)}
-    head: Any = SimpleNamespace(timeout_ns=None)
+    head: Any = SimpleNamespace(timeout_ns=None, tenant=None)
     body = b'{"request_id":"r","model":"m","data":{"vector":%b}}' % vector.encode()
     return ReferenceRoute(served).decode(body, head, lambda _: None)
 

@@ -34,13 +34,21 @@ def recipe(summary: Mapping[str, Any], drawn_by: Mapping[str, Any]) -> str:
         text = "<p>A closed loop has no schedule: what it offers depends on what it is answered.</p>"
         return f'<section class="recipe"><h2>The workload</h2>{text}{facts(drawn_by)}</section>'
     command = drawing_command(drawn_by)
-    lines = [] if command is None else ["# draws the same schedule; --url says where to send", command]
+    lines = [] if command is None else [_condition(drawn_by), command]
     lines += ["# replays the schedule beside this page", "streambox load --schedule schedule.parquet"]
     pairs = {"seed": summary.get("seed"), "schedule sha256": sha256} | {
         key: value for key, value in drawn_by.items() if key != "seed"
     }
     code = escape("\n".join(lines))
     return f'<section class="recipe"><h2>The same again</h2><pre>{code}</pre>{facts(pairs)}</section>'
+
+
+def _condition(drawn_by: Mapping[str, Any]) -> str:
+    """A schedule says which payload goes when: the command draws it out of as many."""
+    payloads = f"the same {drawn_by['payloads']:,}" if "payloads" in drawn_by else "as many"
+    return (
+        f"# draws the same schedule, given {payloads} payloads (--dataset and the like); --url: where to send"
+    )
 
 
 def key_figures(summary: Mapping[str, Any]) -> str:

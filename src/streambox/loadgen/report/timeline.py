@@ -33,8 +33,11 @@ class TimeBins(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, outcomes: Outcomes) -> TimeBins:
-        offered_s = int(outcomes.intended_ns.max(initial=0)) / _NS_PER_S
-        span_s = max(offered_s, int(outcomes.done_ns.max(initial=0)) / _NS_PER_S)
+        offered_s = done_s = 0.0
+        for some in outcomes.in_parts():
+            offered_s = max(offered_s, int(some.intended_ns.max()) / _NS_PER_S)
+            done_s = max(done_s, int(some.done_ns.max()) / _NS_PER_S)
+        span_s = max(offered_s, done_s)
         fitting = (w for w in _BIN_WIDTHS_S if span_s <= w * (50 if w < 1 else _MOST_BINS))
         width_s = next(fitting, span_s / _MOST_BINS)
         # The last responses, a few ms past the edge, get no bin to themselves.
@@ -98,6 +101,7 @@ class Timeline(msgspec.Struct, frozen=True):
             right += bins.counts(done_ns[(done_ns >= 0) & (outcomes.kind[rows] == 0)])
             for column, figure in zip(columns, _figures(outcomes, rows), strict=True):
                 column.append(figure)
+            outcomes.trim()
         offered, response_ms, lag_ms, parts_ms, kinds, batch_size = map(np.array, columns)
         return cls(offered, achieved, right, response_ms, lag_ms, parts_ms, kinds, batch_size)
 

@@ -11,6 +11,7 @@ from streambox.commands.load import load, workload_options
 from streambox.config import LoadGeneratorSection
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.report.head import facts
+from streambox.loadgen.report.head import recipe as recipe_section
 from streambox.loadgen.report.recipe import drawing_command
 
 SECOND = 1_000_000_000
@@ -84,3 +85,12 @@ def test_what_transforms_kept_is_shown_as_it_was_told():
     shown = unescape(facts(recipe))
     assert "\n".join(recipe["fidelity"]) in shown
     assert "→" in shown
+
+
+def test_the_page_says_out_of_how_many_payloads_the_command_draws_it():
+    schedule = draw_schedule(WorkloadOptions(rate_per_s=50, duration_ns=2 * SECOND), "digits", 3)
+    shown = unescape(recipe_section({"schedule_sha256": schedule.sha256}, schedule.recipe))
+    assert "given the same 3 payloads" in shown
+    command = drawing_command(schedule.recipe)
+    assert command in shown
+    assert drawn_by(command).sha256 != schedule.sha256  # out of 450
