@@ -111,7 +111,7 @@ def submit(bench: RecordedBench, draw: random.Random, tenant: Tenant | None) -> 
             on_done=on_done,
         )
         request.tenant = tenant
-        if draw.random() < 0.05:  # poison, and the same again and again
+        if draw.random() < 0.15:  # poison, and the same again and again
             request.inputs = {"x": np.full((request.rows, request.signature), -1.0)}
         try:
             bench.scheduler.submit(request)
@@ -208,7 +208,7 @@ def test_a_record_that_is_cut_off_is_the_same_as_far_as_it_goes(seed, tmp_path):
 
 
 def test_another_policy_decides_otherwise_and_the_first_such_decision_is_named(tmp_path):
-    recorded = storm(3, "window")
+    recorded = storm(14, "window")
     changed = [line.replace(b'"window"', b'"eager"') for line in recorded]
     found = verdict(changed, tmp_path)
     assert found.difference.startswith(f"decision {found.same + 1} (line ")

@@ -99,8 +99,8 @@ class RecordingScheduler(Scheduler):
         super().add_model(served)
 
     def submit(self, request: PendingRequest) -> None:
-        self._tell_door(request.model)
-        tenant = self._tenant_number(request.tenant)
+        self.tell_door(request.model)
+        tenant = self.tenant_number(request.tenant)
         number = self._submitted
         self._submitted += 1
         signature = _signature(request.signature)
@@ -193,14 +193,14 @@ class RecordingScheduler(Scheduler):
         else:
             self._record.line("inside", self._inside, *fields)
 
-    def _tell_door(self, model: str) -> None:
+    def tell_door(self, model: str) -> None:
         """The server sets these directly: whoever comes next finds them changed."""
         door = _door(self._served[model].admission)
         if door != self._doors[model]:
             self._doors[model] = door
             self._told("door", model, *door)
 
-    def _tenant_number(self, tenant: Tenant | None) -> int | None:
+    def tenant_number(self, tenant: Tenant | None) -> int | None:
         if tenant is None:
             return None
         number = self._tenants.get(tenant)

@@ -159,23 +159,24 @@ class RetoldCore:
         models: list[str] | None,
         slo_ns: int | None,
     ) -> None:
-        self._tenants.append(
-            Tenant(
-                name,
-                weight=weight,
-                priority=priority,
-                bucket=None if bucket is None else TokenBucket(*bucket),
-                max_in_flight=max_in_flight,
-                max_queued=max_queued,
-                models=None if models is None else frozenset(models),
-                slo_ns=slo_ns,
-            )
+        tenant = Tenant(
+            name,
+            weight=weight,
+            priority=priority,
+            bucket=None if bucket is None else TokenBucket(*bucket),
+            max_in_flight=max_in_flight,
+            max_queued=max_queued,
+            models=None if models is None else frozenset(models),
+            slo_ns=slo_ns,
         )
+        self._tenants.append(tenant)
+        self._scheduler.tenant_number(tenant)
 
     def _on_door(self, model: str, max_queue_size: int, max_rows: int, closed_by: str | None) -> None:
         admission = self._doors[model].admission
         admission.max_queue_size, admission.max_rows = max_queue_size, max_rows
         admission.closed_by = None if closed_by is None else _error_of(closed_by)
+        self._scheduler.tell_door(model)  # not with the request to come: the record may end before it
 
     def _on_submit(
         self,

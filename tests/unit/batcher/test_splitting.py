@@ -6,9 +6,9 @@ import structlog
 
 from streambox.batcher import FlushReason, StreamBoxBatcher
 from streambox.batcher.tenants import Tenant, TokenBucket
-from streambox.errors import BadRequest, DeadlineExceeded, Hopeless, QueueFull, Refused
+from streambox.errors import BadRequest, DeadlineExceeded, Hopeless, Quarantined, QueueFull, Refused
 from streambox.executor.base import RowErrors
-from virtual import BROKEN, DIED, MS, Bench, has_its_rows, pieces, states
+from virtual import BROKEN, DIED, HOPELESS, MS, Bench, has_its_rows, pieces, states
 
 
 @pytest.fixture(autouse=True)
@@ -153,6 +153,22 @@ def test_a_tenant_has_one_request_in_flight_and_pays_for_its_rows():
     assert tenant.bucket.take(2, 0) > 0
     bench.settle()
     assert (tenant.in_flight, tenant.queued) == (0, 0)
+    assert (tenant.completed, tenant.rows) == (1, 10)
+
+
+def test_it_crowds_a_half_full_queue_as_one_request():
+    bench = Bench(shared=True, max_batch_size=2, max_queue_size=4, service_ns=100 * MS)
+    tenant = Tenant("t")
+    waiting_of = bench.batcher.waiting_of
+    for rows in (1, 11, 1):
+        request = bench.request(rows)
+        request.tenant = tenant
+        bench.scheduler.submit(request)
+    assert waiting_of(tenant, "m") == tenant.queued
+    bench.scheduler.cancel(bench.submitted[1])
+    assert waiting_of(tenant, "m") == tenant.queued
+    bench.settle()
+    assert waiting_of(tenant, "m") == 0
 
 
 # ---- failures ------------------------------------------------------------------------------------
@@ -200,6 +216,46 @@ def test_a_failed_batch_of_parts_and_others_is_tried_again_apart():
     assert states(requests) == ["COMPLETED"] * 3
     assert all(has_its_rows(r, r.inputs["x"]) for r in requests)
     assert bench.violations() == []
+
+
+def test_its_parts_whose_workers_die_are_one_failure_to_the_breaker():
+    bench = Bench(max_batch_size=1, slots=3, outcome=lambda _: DIED)
+    request = bench.submit(rows=3)
+    bench.settle()
+    assert (request.state.name, request.error.code) == ("FAILED", "worker_died")
+    assert len(bench.batches) == 6  # each alone from the start, and so tried once more
+    guard = bench.served["m"].guard
+    assert (guard.breaker.failures, guard.retried) == (1, 3)
+    assert bench.violations() == []
+
+
+def test_when_the_breaker_opens_it_is_turned_out_with_all_of_its_parts():
+    bench = Bench(max_batch_size=1, window_ms=0, outcome=lambda _: HOPELESS)
+    bench.submit_many(5)
+    request = bench.submit(rows=7)
+    bench.settle()
+    assert bench.served["m"].guard.breaker.opened == 1
+    assert (request.state.name, request.error.code) == ("FAILED", "circuit_open")
+    assert len(bench.batches) == 5
+    assert bench.violations() == []
+    assert bench.served["m"].parts.in_flight == 0
+
+
+def test_an_input_like_a_part_that_failed_by_itself_is_kept_out_and_the_whole_is_not():
+    bench = Bench(max_batch_size=2, outcome=lambda _: BROKEN)
+    for _ in range(2):
+        request = bench.request(rows=4)
+        request.inputs["x"][:] = -1.0
+        bench.scheduler.submit(request)
+        bench.settle()
+    for rows, kept_out in ((2, True), (4, False)):
+        request = bench.request(rows)
+        request.inputs["x"][:] = -1.0
+        if kept_out:
+            with pytest.raises(Quarantined):
+                bench.scheduler.submit(request)
+        else:
+            bench.scheduler.submit(request)
 
 
 def test_a_caller_who_leaves_takes_waiting_parts_along_and_those_to_be_tried_again():

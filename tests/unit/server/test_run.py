@@ -68,7 +68,7 @@ def test_the_address_is_told_as_a_url_whatever_its_family():
 
 # ---- who can come in -------------------------------------------------------------------------------
 
-OPEN = "batcher: {host: 0.0.0.0, port: 0}\nmodels: {}\n"
+OPEN = "batcher: {host: 0.0.0.0, port: 0}\n"
 TENANTS = f'tenants: [{{name: acme, keys: [{{id: k1, sha256: "{"a" * 64}"}}]}}]\n'
 
 
@@ -76,7 +76,7 @@ def started(text, **options):
     """What a server with this configuration logs until it listens."""
 
     async def listening() -> None:
-        async with Serving(parse_config(text)) as serving, Server(serving, **options):
+        async with Serving(without_models(text)) as serving, Server(serving, **options):
             return
 
     with structlog.testing.capture_logs() as logs:
@@ -88,7 +88,7 @@ def test_without_tenants_only_this_machine_may_come_in():
     with pytest.raises(ConfigError, match=r"streambox tenant key NAME.*127\.0\.0\.1.*--insecure$"):
         started(OPEN)
     with pytest.raises(ConfigError, match=r"other machines can reach 0\.0\.0\.0"):
-        asyncio.run(serve(parse_config(OPEN)))
+        asyncio.run(serve(without_models(OPEN)))
 
 
 def test_told_so_it_lets_everybody_in():
@@ -99,13 +99,11 @@ def test_with_tenants_it_lets_them_in_and_says_that_their_keys_can_be_read_on_th
     logs = started(OPEN + TENANTS)
     assert next(entry for entry in logs if entry["event"] == "listening")["tenants"] == ["acme"]
     assert any("plain text" in entry["event"] for entry in logs)
-    assert not any(
-        "plain text" in entry["event"] for entry in started("batcher: {port: 0}\nmodels: {}\n" + TENANTS)
-    )
+    assert not any("plain text" in entry["event"] for entry in started("batcher: {port: 0}\n" + TENANTS))
     assert "a" * 64 not in str(logs)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.0.1"])
 def test_every_address_of_loopback_is_this_machine(host):
     with bind(host, 0) as bound:
-        check_exposure(bound, parse_config("models: {}"), insecure=False)
+        check_exposure(bound, without_models(""), insecure=False)
