@@ -32,7 +32,7 @@ from streambox.batcher.retry_budget import RESERVE
 from streambox.batcher.tenants import Tenant, TokenBucket
 from streambox.errors import CircuitOpen, Quarantined, RetryBudgetSpent, StreamBoxError
 from streambox.executor.base import RowErrors
-from virtual import BROKEN, DIED, HOPELESS, MS, Bench, has_its_rows
+from virtual import BROKEN, DIED, HOPELESS, MS, Bench, has_its_rows, pieces
 
 EVENTS = 1000
 ROUNDS = 1 + 4  # of at most 8 requests: the first, and ceil(log2 8) + 1 more
@@ -50,9 +50,11 @@ class Storm:
         self.outages = 0
         self.lost = False  # an outage in which no worker can be had, rather than one on which they die
         self.deaths: Counter[str] = Counter()
-        self.met: Counter[str] = Counter()
+        self.met: Counter[Any] = Counter()
         self.answers: Counter[int] = Counter()
+        self.told: Counter[str] = Counter(m=-1, other=-1)
         self.kinds: dict[str, int] = {}
+        self.left: set[Any] = set()
         self.alive: list[Any] = []
         self.wall_s = 1e9
         self.tenants = self._tenants()
@@ -65,6 +67,10 @@ class Storm:
                 window_ms=draw.choice([0, 3, 20]),
                 max_batch_size=draw.choice([1, 4, 8]),
                 max_queue_size=draw.choice([5, 40]),
+                max_request_rows=draw.choice([None, 4, 20]),
+                preferred=draw.choice([(), (), (2, 4)]),
+                pad_to=draw.choice([(), (), (2, 4, 8)]),
+                preserve_ordering=draw.random() < 0.3,
                 timeout_ms=draw.choice([30, 400]),
                 slots=draw.randint(1, 3),
                 service_ns=self.service_ns,
@@ -120,7 +126,7 @@ class Storm:
         draw, bench = self.draw, self.bench
         model = draw.choice(self.models)
         request = bench.request(
-            draw.choice([1, 1, 1, 2, 5]),
+            draw.choice([1, 1, 1, 1, 2, 2, 5, 19]),
             model=model,
             width=draw.choice([2, 2, 3]),
             timeout_ms=draw.choice([None, None, 0, 4, 60]),
@@ -147,9 +153,11 @@ class Storm:
         self.alive.append(request)
 
     def leave(self) -> None:
-        self.alive = [request for request in self.alive if not request.done]
+        self.alive = [r for r in self.alive if not r.done or self.waits_for_its_turn(r)]
         if self.alive:
-            self.bench.scheduler.cancel(self.draw.choice(self.alive))
+            request = self.draw.choice(self.alive)
+            self.left.add(request)
+            self.bench.scheduler.cancel(request)
 
     def pass_time(self, ms: float) -> None:
         clock = self.bench.clock
@@ -164,12 +172,17 @@ class Storm:
         if draw.random() < 0.5:
             batcher.set_time_window(draw.choice([0, 2, 30]), draw.choice([None, *self.models]))
             return
+        if draw.random() < 0.3:
+            batcher.set_policy(draw.choice(["window", "eager", "slo"]), draw.choice([None, *self.models]))
+            return
         model, rows = draw.choice(self.models), draw.choice([1, 4, 8])
-        self.bench.served[model].admission.max_rows = rows
         batcher.set_batch_size(rows, model)
 
     def answered(self, request: Any) -> None:
         self.answers[id(request)] += 1
+        if self.bench.served[request.model].line is not None:
+            assert int(request.request_id) > self.told[request.model], "told before one that came first"
+            self.told[request.model] = int(request.request_id)
         if request.state is State.COMPLETED:
             assert has_its_rows(request, request.inputs["x"]), "somebody else's rows"
 
@@ -177,8 +190,12 @@ class Storm:
         return round(self.draw.choice([0.2, 1, 1, 6]) * MS * (1 + batch.size / 8))
 
     def outcome(self, batch: Any) -> Any:
-        self.met.update(request.request_id for request in batch.requests)
+        self.met.update(batch.requests)  # parts, where a request is cut into some
         kinds = {self.kinds[request.request_id] for request in batch.requests}
+        allowed = self.bench.served[batch.model].settings.pad_to
+        fed = len(batch.tensors["x"])
+        assert fed == batch.size + batch.padding, "more or fewer rows than it says"
+        assert not allowed or fed in allowed or fed > allowed[-1], "a size that is not allowed"
         if self.outages:
             self.outages -= 1
             self.deaths[batch.model] += 1
@@ -198,7 +215,7 @@ class Storm:
         self.events += 1
         for name in self.models:
             served, executor = self.bench.served[name], self.bench.executors[name]
-            violations = served.counters.violations()
+            violations = served.counters.violations() + served.parts.violations()
             assert not violations, violations
             assert 0 <= executor.running <= executor.slots + 1, "more batches than slots and a staged one"
             assert served.running == executor.running, "a slot has leaked"
@@ -216,28 +233,43 @@ class Storm:
         bench, now_ns = self.bench, self.bench.clock.now_ns()
         queued: Counter[str] = Counter()
         by_tenant: Counter[Any] = Counter()
+        parts: Counter[str] = Counter()
         for request in bench.submitted:
             if request.counters is None:
                 assert not self.answers[id(request)], "a refused request was answered as well"
                 continue
             state = request.state
+            parts[request.model] += sum(
+                part.state is State.QUEUED for part in pieces(request) if part is not request
+            )
             if state is State.QUEUED:
                 queued[request.model] += 1
                 assert now_ns <= request.deadline_ns, "queued beyond its deadline"
             if state in (State.QUEUED, State.DISPATCHED):
                 by_tenant[request.tenant] += 1
             wanted = int(state >= State.COMPLETED and state is not State.CANCELLED)
+            if request in self.left or self.waits_for_its_turn(request):
+                wanted = 0
             assert self.answers[id(request)] == wanted, (
                 f"{state.name} and {self.answers[id(request)]} answers"
             )
-            once = not bench.served[request.model].guard.idempotent
-            assert self.met[request.request_id] <= (1 if once else ROUNDS), "it ran too often"
             if state is State.FAILED:
                 assert self.kinds[request.request_id] is not HARMLESS or self.was_struck(request)
+        for request, times in self.met.items():
+            once = not bench.served[request.model].guard.idempotent
+            assert times <= (1 if once else ROUNDS), "it ran too often"
         for name in self.models:
             assert bench.served[name].counters.queued == queued[name], "queued is not what waits"
+            line = bench.served[name].line
+            assert line is None or len(line) >= bench.served[name].counters.in_flight
+            assert bench.served[name].parts.queued == parts[name], "parts wait of what has ended"
         for tenant in self.tenants:
             assert tenant.in_flight == by_tenant[tenant], "a tenant's count is not what it has in flight"
+
+    def waits_for_its_turn(self, request: Any) -> bool:
+        """It has ended, and somebody before it has not: its model's answers keep their order."""
+        line = self.bench.served[request.model].line
+        return line is not None and request in line
 
     def was_struck(self, request: Any) -> bool:
         """
@@ -250,7 +282,7 @@ class Storm:
         if request.error.code == "model_unavailable" or not guard.idempotent:
             return True
         return any(
-            len(batch.requests) == 1 and batch.requests[0] is request
+            len(batch.requests) == 1 and batch.requests[0].request_id == request.request_id
             for batch in self.bench.executors[request.model].started
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streambox.batcher import Batch, PendingRequest, QueueSettings, Scheduler, ServedModel, StreamBoxBatcher
+from streambox.batcher.splitting import Split
 from streambox.clock import VirtualClock
 from streambox.errors import StreamBoxError
 from streambox.executor.base import (
@@ -138,9 +139,13 @@ class Bench:
         window_ms: float = 100,
         max_batch_size: int = 32,
         max_queue_size: int = 10_000,
+        max_request_rows: int | None = None,
+        preserve_ordering: bool = False,
         timeout_ms: float = 60_000,
         ready: bool = True,
         policy: str = "window",
+        preferred: tuple[int, ...] = (),
+        pad_to: tuple[int, ...] = (),
         idempotent: bool = True,
         quarantine_ns: int = 60_000 * MS,
         breaker_ns: int = 5_000 * MS,
@@ -151,8 +156,10 @@ class Bench:
             name,
             made,
             SPEC,
-            QueueSettings(round(window_ms * MS), max_batch_size, policy),
+            QueueSettings(round(window_ms * MS), max_batch_size, policy, preferred, pad_to),
             max_queue_size=max_queue_size,
+            max_request_rows=max_request_rows,
+            preserve_ordering=preserve_ordering,
             timeout_ns=round(timeout_ms * MS),
             ready=ready,
             idempotent=idempotent,
@@ -224,7 +231,13 @@ class Bench:
             self.clock.advance_to(due_ns)
 
     def violations(self) -> list[str]:
-        return [line for served in self.served.values() for line in served.counters.violations()]
+        ledgers = [ledger for served in self.served.values() for ledger in (served.counters, served.parts)]
+        return [line for ledger in ledgers for line in ledger.violations()]
+
+
+def pieces(request: PendingRequest) -> list[PendingRequest]:
+    """What of *request* waits and runs: itself, or its parts."""
+    return list(request.parts.parts) if isinstance(request.parts, Split) else [request]
 
 
 def has_its_rows(request: PendingRequest, x: np.ndarray) -> bool:

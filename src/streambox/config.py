@@ -85,6 +85,8 @@ class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
 
     ``policy`` says when a batch leaves: ``window``, ``eager``, ``slo``, or a class of
     one's own. ``max_queue_size`` counts requests per model, ``max_batch_size`` rows.
+    A request of more rows runs in several batches, up to ``max_request_rows``; unset: 1024,
+    or the maximum batch size where that is more.
     ``request_timeout`` is how long a caller is kept at most. ``class`` names a user's
     own implementation of the ``Batcher`` interface, as ``package.module:Class``.
     ``drain_timeout`` bounds a shutdown; ``drain_delay`` keeps the listener open that
@@ -99,6 +101,7 @@ class BatcherSection(Section, frozen=True, rename={"class_": "class"}):
     time_window: Duration = Duration(100 * _MS)
     max_batch_size: int = 32
     max_queue_size: int = 10_000
+    max_request_rows: int | None = None
     request_timeout: Duration = Duration(60 * _S)
     class_: str = "streambox.batcher:StreamBoxBatcher"
     drain_timeout: Duration = Duration(30 * _S)
@@ -130,6 +133,9 @@ class ModelSection(Section, frozen=True):
     processes, ``threads`` the inference threads of each. ``preprocess: tile`` repeats
     a short reference vector until it fills the model's input. ``slo`` is the deadline
     of a request that brings none: one that cannot be met is refused at once.
+    ``preferred_batch_size`` lists sizes that a batch leaves with as soon as it has one of
+    them; ``pad_to`` sizes that a batch is filled up to, unseen by its callers.
+    ``preserve_ordering``: answers leave in the order in which the requests were accepted.
 
     ``idempotent: false``: no row is ever run twice; what failed together ends together.
     ``finite_outputs: true``: an answer with a NaN or an infinity in it is not passed on. An
@@ -147,7 +153,11 @@ class ModelSection(Section, frozen=True):
     slo: Duration | None = None
     time_window: Duration | None = None
     max_batch_size: int | None = None
+    preferred_batch_size: tuple[int, ...] = ()
+    pad_to: tuple[int, ...] = ()
+    preserve_ordering: bool = False
     max_queue_size: int | None = None
+    max_request_rows: int | None = None
     request_timeout: Duration | None = None
     instances: int = 1
     threads: int = 1
@@ -276,6 +286,7 @@ POLICIES: Final = ("window", "eager", "slo")
 _POSITIVE: Final = (
     "max_batch_size",
     "max_queue_size",
+    "max_request_rows",
     "request_timeout",
     "json_body_limit",
     "binary_body_limit",
@@ -298,14 +309,25 @@ def _check_values(config: Config) -> None:
         raise ConfigError(f"batcher.class: {config.batcher.class_!r} must read 'module:Class'")
     _check_positive("batcher", config.batcher, _POSITIVE)
     _check_policy("batcher.policy", config.batcher.policy)
+    if config.models is not None and not config.models:
+        raise ConfigError("models: names none: name one, or leave the section out for the built-in ones")
     for name, model in (config.models or {}).items():
         where = f"models.{name}"
         _check_positive(
             where,
             model,
-            ("max_batch_size", "max_queue_size", "request_timeout", "slo", "instances", "threads"),
+            (
+                "max_batch_size",
+                "max_queue_size",
+                "max_request_rows",
+                "request_timeout",
+                "slo",
+                "instances",
+                "threads",
+            ),
         )
         _check_policy(f"{where}.policy", model.policy)
+        _check_sizes(where, model, model.max_batch_size or config.batcher.max_batch_size)
         _check_source(where, model)
     limits = config.batcher.json_body_limit, config.batcher.binary_body_limit
     check_tenants(config.tenants, config.model_names, max(limits))
@@ -321,6 +343,13 @@ def _check_positive(where: str, section: Section, keys: tuple[str, ...]) -> None
         value = getattr(section, key)
         if value is not None and value < 1:
             raise ConfigError(f"{where}.{key}: must be at least 1, got {value}")
+
+
+def _check_sizes(where: str, model: ModelSection, most: int) -> None:
+    for key in ("preferred_batch_size", "pad_to"):
+        for rows in getattr(model, key):
+            if not 1 <= rows <= most:
+                raise ConfigError(f"{where}.{key}: {rows} is not from 1 to the maximum batch size, {most}")
 
 
 def _check_source(where: str, model: ModelSection) -> None:

@@ -20,6 +20,7 @@ import structlog
 
 from streambox.batcher.batch import signature
 from streambox.batcher.interface import QueueSettings
+from streambox.batcher.policies import make_policy
 from streambox.batcher.request import PendingRequest
 from streambox.batcher.scheduler import Scheduler, ServedModel
 from streambox.batcher.streambox import StreamBoxBatcher
@@ -35,7 +36,7 @@ from streambox.models import BUILTIN
 from streambox.roster import Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     import numpy as np
@@ -154,15 +155,43 @@ class Serving:
         """
         Change the maximum batch size, of one model or of all; a model's own cap still holds.
 
-        It holds for what comes: a request accepted before with more rows runs by itself.
+        It holds for what comes: a request, or part of one, accepted before with more rows runs by itself.
         """
         if rows < 1:
             raise ValueError(f"the maximum batch size is at least 1 row, got {rows}")
         for served in [self.models[model]] if model is not None else self.models.values():
             cap = served.spec.max_rows
             size = rows if cap is None else min(rows, cap)
-            served.admission.max_rows = size
+            self.scheduler.change(served.name, served.settings._replace(max_batch_size=size))
             self.batcher.set_batch_size(size, served.name)
+
+    def set_policy(self, policy: str, model: str | None = None) -> None:
+        """
+        Change the policy, of one model or of all; what waits is decided by it from now on.
+
+        Raises ConfigError where there is no such policy, or the configured ``Batcher`` has none.
+        """
+        self._own_batcher().set_policy(policy, self._known(model))
+
+    def set_preferred_batch_size(self, sizes: Sequence[int], model: str | None = None) -> None:
+        """
+        Change the sizes that batches should have, of one model or of all; none: any will do.
+
+        Raises ConfigError where the configured ``Batcher`` has no use for them.
+        """
+        self._own_batcher().set_preferred_batch_size(sizes, self._known(model))
+
+    def _own_batcher(self) -> StreamBoxBatcher:
+        if isinstance(self.batcher, StreamBoxBatcher):
+            return self.batcher
+        raise ConfigError(
+            f"batcher.class: {self.config.batcher.class_!r} decides by itself: it has no policy"
+        )
+
+    def _known(self, model: str | None) -> str | None:
+        if model is not None and model not in self.models:
+            raise UnknownModel(f"no model {model!r}: there are {', '.join(sorted(self.models)) or 'none'}")
+        return model
 
     async def drain(self, timeout_s: float) -> int:
         """
@@ -222,13 +251,23 @@ class Serving:
                 window,
                 rows if spec.max_rows is None else min(rows, spec.max_rows),
                 section.policy or defaults.policy,
+                tuple(sorted(set(section.preferred_batch_size))),
+                tuple(size for size in sorted(set(section.pad_to)) if size <= (spec.max_rows or size)),
             ),
             max_queue_size=section.max_queue_size or defaults.max_queue_size,
+            preserve_ordering=section.preserve_ordering,
+            max_request_rows=section.max_request_rows or defaults.max_request_rows,
             timeout_ns=min(section.slo or timeout_ns, timeout_ns),
             ready=ready,
             idempotent=section.idempotent,
             quarantine_ns=section.quarantine,
         )
+        if ":" in served.settings.policy:
+            _add_search_path(self.config.folder)
+        try:
+            make_policy(served.settings, served)
+        except ConfigError as error:
+            raise ConfigError(f"models.{name}.{error}") from None
         self.models[name] = served
         self.scheduler.add_model(served)
         log.info(
@@ -244,7 +283,7 @@ class Serving:
         try:
             served.spec = await served.executor.load()
             cap = served.spec.max_rows
-            if cap is not None and cap < served.admission.max_rows:
+            if cap is not None and cap < served.settings.max_batch_size:
                 self.set_batch_size(cap, name)
         except LoadFailed as error:
             log.error("model failed to load", model=name, cause=str(error))
@@ -262,9 +301,8 @@ class Serving:
     def _request(
         self, model: str, inputs: Mapping[str, Array]
     ) -> tuple[PendingRequest, asyncio.Future[None]]:
-        served = self.models.get(model)
-        if served is None:
-            raise UnknownModel(f"no model {model!r}: there are {', '.join(sorted(self.models)) or 'none'}")
+        self._known(model)
+        served = self.models[model]
         arrays = check_inputs(served.spec, inputs)
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -336,10 +374,14 @@ def batcher_factory(config: Config) -> Callable[[Scheduler], Batcher]:
     return make
 
 
-def _load_class(target: str, folder: str) -> Any:
-    module_name, _, class_name = target.partition(":")
+def _add_search_path(folder: str) -> None:
     if folder not in sys.path:
         sys.path.insert(0, folder)
+
+
+def _load_class(target: str, folder: str) -> Any:
+    module_name, _, class_name = target.partition(":")
+    _add_search_path(folder)
     try:
         return getattr(importlib.import_module(module_name), class_name)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may raise anything

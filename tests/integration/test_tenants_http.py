@@ -330,7 +330,9 @@ def test_with_no_tenants_a_key_means_nothing(gate):
 
 def test_the_command_keeps_to_this_machine_unless_told_that_it_need_not(tmp_path):
     file = tmp_path / "open.yaml"
-    file.write_text("batcher: {host: 0.0.0.0, port: 0}\nmodels: {}\nlog: {format: json}\n")
+    file.write_text(
+        "batcher: {host: 0.0.0.0, port: 0}\nmodels: {d: {builtin: digits}}\nlog: {format: json}\n"
+    )
     command = [sys.executable, "-m", "streambox", "serve", "--config", str(file)]
     refused = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)

@@ -168,7 +168,9 @@ def test_a_certificate_of_another_algorithm_takes_the_place_of_the_old_one(autho
 
 def test_a_server_started_for_an_experiment_may_speak_tls(authority, tmp_path):
     write(authority, tmp_path)
-    (tmp_path / "serve.yaml").write_text(config(tmp_path).partition("models:")[0] + "models: {}")
+    (tmp_path / "serve.yaml").write_text(
+        config(tmp_path).partition("models:")[0] + "models: {d: {builtin: digits}}"
+    )
     with server_process.serving(["--config", str(tmp_path / "serve.yaml")], tmp_path / "log") as (_, port):
         client = http.client.HTTPSConnection("127.0.0.1", port, context=trusting(authority))
         client.request("GET", "/v2/health/ready")

@@ -58,6 +58,7 @@ def options(call: str = "obey", **changes) -> WorkerOptions:
 class Batch:
     tensors: dict[str, np.ndarray]
     id: int = field(default_factory=lambda: next(IDS))
+    padding = 0
 
     @property
     def size(self) -> int:

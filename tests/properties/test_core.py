@@ -31,12 +31,13 @@ from streambox.errors import (
     RetryBudgetSpent,
 )
 from streambox.executor.base import BatchError, RowErrors
-from virtual import BROKEN, DIED, MS, Bench, has_its_rows
+from virtual import BROKEN, DIED, MS, Bench, has_its_rows, pieces
 
 if TYPE_CHECKING:
     from streambox.batcher import Batch, PendingRequest
 
 MODELS = ("m", "other")
+MOST_ROWS = 20  # of one request
 HARMLESS, NAN, RAISES, KILLS, REFUSED = "harmless", "nan", "raises", "kills", "refused"
 
 
@@ -79,6 +80,7 @@ class Core(RuleBasedStateMachine):
                 max_batch_size=max_batch_size,
                 service_ns=round(service_ms * MS),
                 max_queue_size=40,
+                max_request_rows=MOST_ROWS,
                 timeout_ms=400,
                 outcome=self.run_batch,
                 policy=policy,
@@ -88,7 +90,7 @@ class Core(RuleBasedStateMachine):
 
     @rule(
         model=st.sampled_from(MODELS),
-        rows=st.integers(1, 12),
+        rows=st.integers(1, 22),
         width=st.sampled_from([2, 2, 2, 3]),
         timeout_ms=st.sampled_from([None, None, 0, 1, 10, 1000]),
         kind=st.sampled_from([HARMLESS] * 8 + [NAN, RAISES, KILLS, REFUSED]),
@@ -97,7 +99,7 @@ class Core(RuleBasedStateMachine):
     def arrive(
         self, model: str, rows: int, width: int, timeout_ms: int | None, kind: str, chained: bool
     ) -> None:
-        if rows < 12:  # else too many, as a rule
+        if rows < 15:  # else more than a batch may have
             rows = 1 + rows % self.max_rows[model]
         self.submit(model, rows, width, timeout_ms, kind, chained)
 
@@ -134,7 +136,6 @@ class Core(RuleBasedStateMachine):
     def batch_size_changes(self, model: str | None, rows: int) -> None:
         for name in (model,) if model else MODELS:
             self.max_rows[name] = rows
-            self.bench.served[name].admission.max_rows = rows
         self.bench.batcher.set_batch_size(rows, model)
 
     @rule(model=st.sampled_from(MODELS), ms=st.sampled_from([0.5, 1, 5, 30]))
@@ -170,7 +171,7 @@ class Core(RuleBasedStateMachine):
         try:
             bench.scheduler.submit(request)
         except BadRequest:
-            assert rows > self.max_rows[model]
+            assert rows > MOST_ROWS
         except CircuitOpen:
             assert not bench.served[model].guard.breaker.closed
         except QueueFull:
@@ -184,7 +185,7 @@ class Core(RuleBasedStateMachine):
             assert self.draining
         else:
             assert not self.draining
-            assert rows <= self.max_rows[model]
+            assert rows <= MOST_ROWS
 
     def answered(self, request: PendingRequest) -> None:
         self.answers[request.request_id] += 1
@@ -238,7 +239,7 @@ class Core(RuleBasedStateMachine):
             order = [int(request.request_id) for request in requests]
             lane = (model, requests[0].signature)
             assert order == sorted(order)
-            assert order[0] > self.last_dispatched.get(lane, -1)
+            assert order[0] >= self.last_dispatched.get(lane, -1)  # equal: two parts of one request
             self.last_dispatched[lane] = order[-1]
         if running == executor.slots:
             full = batch.size >= self.max_rows[model] or served.counters.queued > 0
@@ -278,7 +279,8 @@ class Core(RuleBasedStateMachine):
         assert not self.draining
         by_signature = Counter()
         for request in waiting:
-            by_signature[request.signature] += request.rows
+            waiting_rows = (part.rows for part in pieces(request) if part.state is State.QUEUED)
+            by_signature[request.signature] += sum(waiting_rows)
         assert max(by_signature.values()) < self.max_rows[model]
         assert self.policy != "eager", "work waits and a slot is free"
         for request in waiting:
@@ -292,7 +294,8 @@ class Core(RuleBasedStateMachine):
         held = {id(request) for batch in executor.in_hand.values() for request in batch.requests}
         held |= {id(request) for request in again}
         for request in self.bench.submitted:
-            assert request.state is not State.DISPATCHED or request.model != model or id(request) in held
+            for piece in pieces(request) if request.model == model else ():
+                assert piece.state is not State.DISPATCHED or id(piece) in held
 
     def is_in_flight(self, request: PendingRequest) -> bool:
         return request.state in (State.QUEUED, State.DISPATCHED)

@@ -11,12 +11,12 @@ from streambox.batcher import StreamBoxBatcher
 from streambox.batcher.tenants import Tenant, TokenBucket
 from streambox.errors import Draining, ModelUnavailable, StreamBoxError, UsageError
 from streambox.simulate.again import decide_again, verify
-from streambox.simulate.record import Facts, Record
+from streambox.simulate.record import VERSION, Facts, Record
 from streambox.simulate.recording import RecordingScheduler
 from streambox.simulate.retold import Diverged
 from virtual import BROKEN, DIED, HOPELESS, MS, Bench
 
-FIRST = b'["version",2,{"streambox":"0","python":"3","batcher":"b:B","shared":false}]\n'
+FIRST = b'["version",%d,{"streambox":"0","python":"3","batcher":"b:B","shared":false}]\n' % VERSION
 
 
 class RecordedBench(Bench):
@@ -64,6 +64,9 @@ def storm(seed: int, policy: str, *, shared: bool = False) -> list[bytes]:
         max_queue_size=30,
         timeout_ms=draw.choice([40, 400]),
         slots=draw.randint(1, 3),
+        preferred=draw.choice([(), (), (2, 4)]),
+        pad_to=draw.choice([(), (), (2, 8)]),
+        preserve_ordering=draw.random() < 0.3,
         service_ns=lambda batch: round(draw.uniform(0.5, 4 + batch.size) * MS),
         outcome=outcome,
         idempotent=draw.random() < 0.8,
@@ -80,10 +83,13 @@ def storm(seed: int, policy: str, *, shared: bool = False) -> list[bytes]:
                 bench.scheduler.cancel(request)
         elif kind < 0.72:
             bench.batcher.set_time_window(draw.choice([0, 5, 50]))
-        elif kind < 0.74:
-            rows = draw.choice([1, 3, 8])
-            bench.served["m"].admission.max_rows = rows
-            bench.batcher.set_batch_size(rows)
+        elif kind < 0.73:
+            bench.batcher.set_policy(draw.choice([policy, "eager", "slo"]))
+        elif kind < 0.735:
+            bench.batcher.set_preferred_batch_size(draw.choice([(), (3, 4)]))
+        elif kind < 0.75:
+            bench.served["m"].admission.max_queue_size = draw.choice([20, 30])
+            bench.batcher.set_batch_size(draw.choice([1, 3, 8]))
         else:
             bench.advance_ms(draw.choice([0.1, 1, 5]))
     return bench.end()
@@ -98,14 +104,14 @@ def submit(bench: RecordedBench, draw: random.Random, tenant: Tenant | None) -> 
 
     def again(timeout_ms, on_done=None) -> None:
         request = bench.request(
-            draw.choice([1, 1, 1, 3]),
+            draw.choice([1, 1, 1, 3, 10]),
             width=draw.choice([2, 2, 3]),
             timeout_ms=timeout_ms,
             value=draw.choice([None] * 20 + [float("nan")]),
             on_done=on_done,
         )
         request.tenant = tenant
-        if draw.random() < 0.05:  # poison, and the same again and again
+        if draw.random() < 0.15:  # poison, and the same again and again
             request.inputs = {"x": np.full((request.rows, request.signature), -1.0)}
         try:
             bench.scheduler.submit(request)
@@ -202,7 +208,7 @@ def test_a_record_that_is_cut_off_is_the_same_as_far_as_it_goes(seed, tmp_path):
 
 
 def test_another_policy_decides_otherwise_and_the_first_such_decision_is_named(tmp_path):
-    recorded = storm(3, "window")
+    recorded = storm(14, "window")
     changed = [line.replace(b'"window"', b'"eager"') for line in recorded]
     found = verdict(changed, tmp_path)
     assert found.difference.startswith(f"decision {found.same + 1} (line ")
@@ -242,8 +248,8 @@ def test_an_event_about_nothing_is_a_difference_and_no_stack_trace(line, tmp_pat
         ([], "nothing is in it"),
         ([b'["now",1]\n'], "no record of decisions"),
         ([b'["version",99]\n'], "another format"),
-        ([b'["version",2]\n'], "damaged"),
-        ([b'["version",2,{"python":3}]\n'], "damaged"),
+        ([b'["version",%d]\n' % VERSION], "damaged"),
+        ([b'["version",%d,{"python":3}]\n' % VERSION], "damaged"),
         ([FIRST, b'["no\n'], "line 2"),
         ([FIRST, b"{}\n"], "line 2"),
         ([b"PAR1\x00\n"], "line 1"),

@@ -160,6 +160,7 @@ FAULTS = [
         'models: {"a\\n": {threads: x}}',
         "models: 'a\\n': a model's name is letters, digits, '_', '.' and '-'",
     ),
+    ("models: {}", "models: names none: name one, or leave the section out for the built-in ones"),
     ("models: [1]", "models: expected `object`, got `array`"),
     ("batcher: {port: '80'}", "batcher.port: expected `int`, got `str`"),
     ("log: {level: loud}", "log.level: 'loud' is none of debug, info, warning, error"),
@@ -184,6 +185,22 @@ FAULTS = [
         "models.double.outputs.1.name: given twice",
     ),
     (PYTHON_MODEL.replace("name: vector", "name: ''"), "models.double.inputs.0.name: must not be empty"),
+    (
+        "models: {d: {builtin: digits, pad_to: [8, 33]}}",
+        "models.d.pad_to: 33 is not from 1 to the maximum batch size, 32",
+    ),
+    (
+        "models: {d: {builtin: digits, max_batch_size: 4, preferred_batch_size: [0, 4]}}",
+        "models.d.preferred_batch_size: 0 is not from 1 to the maximum batch size, 4",
+    ),
+    (
+        "models: {d: {builtin: digits, pad_to: 8}}",
+        "models.d.pad_to: expected `array`, got `int`",
+    ),
+    (
+        "models: {d: {builtin: digits, max_request_rows: 0}}",
+        "models.d.max_request_rows: must be at least 1, got 0",
+    ),
     ("a: &a [*a]", "nested too deeply, or an alias refers to what it is a part of"),
     ("just words", "expected sections such as 'batcher:' at the top, got str"),
     ("a: [", "line 1: not valid YAML: expected the node content, but found '<stream end>'"),

@@ -17,7 +17,8 @@ class Admission:
     One model's door.
 
     ``max_queue_size`` bounds the requests that wait for a batch; ``max_rows`` the
-    rows of one request. ``closed_by`` is the error to answer while the door is shut.
+    rows of one request, however many batches it takes. ``closed_by`` is the error to
+    answer while the door is shut.
     """
 
     __slots__ = ("closed_by", "max_queue_size", "max_rows", "model")
@@ -40,8 +41,8 @@ class Admission:
             )
         if request.rows > self.max_rows:
             return BadRequest(
-                f"{request.rows} rows exceed the maximum batch size of model {self.model!r}, {self.max_rows}"
-                ": send fewer rows per request"
+                f"{request.rows} rows exceed the {self.max_rows} that a request to model {self.model!r} "
+                "may have: send fewer rows per request"
             )
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -37,9 +38,11 @@ class Batch:
     """
     Requests that run together, in dispatch order; closed when it is made.
 
-    ``size`` counts rows. ``tensors`` holds each input, C-contiguous, with ``size``
-    rows; ``outputs`` likewise once the batch has completed. ``enqueued_ns`` says when
+    ``size`` counts rows, ``padding`` those that were added to them. ``tensors`` holds each
+    input, C-contiguous, with ``size + padding`` rows; ``outputs`` has ``size`` rows of each
+    output once the batch has completed. ``enqueued_ns`` says when
     each of the requests arrived; ``wait_ns`` is the longest wait, its oldest request's.
+    ``parts`` says how many of the requests are parts of larger ones.
     ``reply`` belongs to whoever renders
     the answers and is shared by all of the batch's requests. ``isolation``: what it is a
     part of, where it runs again.
@@ -52,6 +55,8 @@ class Batch:
         "isolation",
         "model",
         "outputs",
+        "padding",
+        "parts",
         "reason",
         "reply",
         "requests",
@@ -78,6 +83,8 @@ class Batch:
         self.enqueued_ns = [request.enqueued_ns for request in requests]
         self.wait_ns = dispatched_ns - min(self.enqueued_ns)
         self.outputs: dict[str, Array] = {}
+        self.padding = 0
+        self.parts = 0
         self.service_ns = 0
         self.reply: Any = None
         self.isolation: Isolation | None = None
@@ -97,6 +104,14 @@ class Batch:
         """
         self.requests = []
         self.tensors = {}
+
+    def showing(self, outputs: dict[str, Array]) -> Batch:
+        """What is to be said of this batch, of *outputs* in place of its own."""
+        other = copy.copy(self)
+        other.release()
+        other.outputs = outputs
+        other.reply = None
+        return other
 
     def __repr__(self) -> str:
         return f"<Batch {self.id} {self.model} size={self.size} {self.reason}>"
@@ -192,6 +207,8 @@ def non_finite(tensors: dict[str, Array], requests: Sequence[PendingRequest]) ->
 
 def _name_non_finite(name: str, rows: Array, request: PendingRequest) -> BadRequest:
     position = int(np.flatnonzero(~np.isfinite(rows))[0])
+    # Where its caller has it, who knows nothing of parts.
+    position += getattr(request, "offset", 0) * (rows.size // len(rows))
     where = f"data.vector[{position}]" if request.vector is not None else f"inputs[{name!r}] value {position}"
     datatype = NAME_BY_NUMPY[rows.dtype]
     return BadRequest(f"{where} is not a finite {datatype}: send finite numbers within its range")

@@ -50,7 +50,8 @@ class ModelCounters:
     ``received == refused + accepted`` and
     ``accepted == completed + failed + expired + cancelled + in_flight``.
 
-    ``queued`` is the part of ``in_flight`` that no batch has taken yet.
+    ``queued`` is the part of ``in_flight`` that no batch has taken yet. ``padding_rows`` were added
+    to batches that fell short of an allowed size.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class ModelCounters:
         "failed",
         "flushes",
         "in_flight",
+        "padding_rows",
         "queued",
         "received",
         "refused",
@@ -79,6 +81,7 @@ class ModelCounters:
         self.cancelled = 0
         self.in_flight = 0
         self.queued = 0
+        self.padding_rows = 0
         self.flushes: dict[str, int] = {}
         self.batch_size = Histogram(SIZE_BOUNDS)
         self.wait_ns = Histogram(DURATION_BOUNDS_NS)

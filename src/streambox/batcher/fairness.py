@@ -17,6 +17,9 @@ from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from streambox.batcher.model_queue import moved
+from streambox.batcher.splitting import Part
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -84,6 +87,14 @@ class FairQueue:
             flow = self._flows[tenant] = _Flow(tenant, self._make_queue(self.max_batch_size))
         flow.queue.append(request)
         self._joined(request, tenant)
+
+    def keep_by(self, kind: type[ModelQueue]) -> None:
+        """From now on each tenant's part is a queue of *kind*; its tags stay."""
+        self._make_queue = kind
+        for flow in self._flows.values():
+            flow.queue = moved(flow.queue, kind)
+            for request in flow.queue:
+                request.queue = self
 
     def discard(self, request: PendingRequest) -> None:
         """*request*, waiting here, has ended."""
@@ -202,12 +213,17 @@ class FairQueue:
         request.queue = self
         self.rows += request.rows
         self.count += 1
-        self.waiting[tenant] += 1
+        self.waiting[tenant] += _counts(request)
 
     def _left(self, requests: Sequence[PendingRequest]) -> None:
         for request in requests:
             assert request.tenant is not None  # noqa: S101 - see append
-            self.waiting[request.tenant] -= 1
+            self.waiting[request.tenant] -= _counts(request)
             request.queue = None
             self.rows -= request.rows
             self.count -= 1
+
+
+def _counts(request: PendingRequest) -> bool:
+    """Of one that was cut into parts only the last counts: it waits as one request, until that leaves."""
+    return not isinstance(request, Part) or request is request.split.parts[-1]

@@ -48,14 +48,29 @@ class Forecast:
         return busy_ns + rows_ahead // self._rows * self._latency.expected_ns(self._rows) / self._slots
 
     def finish_ns(self, rows_ahead: int, rows: int, now_ns: int, rows_per_ns: float) -> float:
-        """When *rows* rows behind *rows_ahead* others would be answered; their batch grows while it waits."""
+        """
+        When *rows* rows behind *rows_ahead* others would be answered; their batch grows while it waits.
+
+        Where they take several batches: the last of them.
+        """
+        if rows > self._rows:
+            last = self._last(rows)
+            rows_ahead, rows = rows_ahead + rows - last, last
         wait_ns = self.wait_ns(rows_ahead, now_ns)
         size = min(rows_ahead % self._rows + rows + int(wait_ns * rows_per_ns), self._rows)
         return now_ns + wait_ns + self._latency.bound_ns(size)
 
     def least_ns(self, rows: int) -> float:
         """What *rows* rows take of a system that is idle."""
-        return self._latency.bound_ns(rows)
+        if rows <= self._rows:
+            return self._latency.bound_ns(rows)
+        last = self._last(rows)
+        rounds = (rows - last) // self._rows // self._slots
+        return rounds * self._latency.expected_ns(self._rows) + self._latency.bound_ns(last)
+
+    def _last(self, rows: int) -> int:
+        """Of *rows* rows in batches as large as they may be, how many are in the last one."""
+        return (rows - 1) % self._rows + 1
 
     def _free_ns(self) -> float:
         """When a slot frees that nothing is staged behind."""

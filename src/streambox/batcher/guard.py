@@ -16,6 +16,7 @@ from streambox.batcher.breaker import HOLD_NS, Breaker
 from streambox.batcher.quarantine import Quarantine
 from streambox.batcher.retry_budget import RetryBudget
 from streambox.batcher.settle import settle
+from streambox.batcher.splitting import Part
 from streambox.errors import CircuitOpen, Quarantined, RetryBudgetSpent, StreamBoxError
 from streambox.executor.base import BatchError, BatchErrorKind
 
@@ -53,11 +54,15 @@ class Isolation:
         return self.deaths > self.most_deaths and not self.came_back
 
 
-class Part(NamedTuple):
-    """Requests that are to run again, as one batch."""
+class Rerun(NamedTuple):
+    """
+    Requests that are to run, again, as one batch, before anybody who waits.
+
+    ``isolation`` None: no batch of theirs has failed, they only did not fit into theirs.
+    """
 
     requests: list[PendingRequest]
-    isolation: Isolation
+    isolation: Isolation | None = None
 
 
 class Guard:
@@ -129,7 +134,7 @@ class Guard:
             self.breaker.succeeded()
             self._watch()
 
-    def judge(self, batch: Batch, failure: RowErrors | BatchError, accepted: int, now_ns: int) -> list[Part]:
+    def judge(self, batch: Batch, failure: RowErrors | BatchError, accepted: int, now_ns: int) -> list[Rerun]:
         """
         End the requests of *batch* that *failure* decides; what is to run again of the others.
 
@@ -141,15 +146,15 @@ class Guard:
         if kind is BatchErrorKind.WORKER_DIED and self.idempotent and self.breaker.closed:
             return self._after_death(batch, failure, isolation, accepted, now_ns)
         if kind in _INFRASTRUCTURE:
-            self._count(now_ns)
+            self._count(batch, now_ns)
         else:
             isolation.came_back = True
             self.came_back(batch)
-        return self._parts(batch, failure, isolation, now_ns)
+        return self._reruns(batch, failure, isolation, now_ns)
 
     def _after_death(
         self, batch: Batch, failure: RowErrors | BatchError, isolation: Isolation, accepted: int, now_ns: int
-    ) -> list[Part]:
+    ) -> list[Rerun]:
         """A worker has ended on *batch*: one of its rows may have killed it, or none."""
         isolation.deaths += 1
         waiting = [request for request in batch.requests if not request.done]
@@ -157,17 +162,17 @@ class Guard:
             # Alone from the start, so that its mates tell nothing of it: once may be chance.
             if waiting and self.budget.spend(1, accepted):
                 self.retried += 1
-                return [Part(waiting, isolation)]
-            self._count(now_ns)
+                return [Rerun(waiting, isolation)]
+            self._count(batch, now_ns)
         elif isolation.unexplained:
-            self._count(now_ns)
+            self._count(batch, now_ns)
             if len(batch.requests) > 1 and not self.budget.spend(len(waiting), accepted):
                 _end(waiting, self._spent)
-        return self._parts(batch, failure, isolation, now_ns)
+        return self._reruns(batch, failure, isolation, now_ns)
 
-    def _parts(
+    def _reruns(
         self, batch: Batch, failure: RowErrors | BatchError, isolation: Isolation, now_ns: int
-    ) -> list[Part]:
+    ) -> list[Rerun]:
         self._note_offence(batch, failure, now_ns)
         groups = settle(batch, failure, idempotent=self.idempotent)
         if not self.breaker.closed:
@@ -176,7 +181,7 @@ class Guard:
             return []
         self.bisections += len(groups) > 1
         self.retried += sum(map(len, groups))
-        return [Part(group, isolation) for group in groups]
+        return [Rerun(group, isolation) for group in groups]
 
     def turn_out(self, requests: list[PendingRequest], now_ns: int) -> None:
         """The breaker has opened: end *requests*, which no worker has now."""
@@ -192,7 +197,9 @@ class Guard:
             self.quarantine.offend(self._digest(batch.requests[0]), now_ns)
             self._watch()
 
-    def _count(self, now_ns: int) -> None:
+    def _count(self, batch: Batch, now_ns: int) -> None:
+        if all(isinstance(request, Part) and request.split.failed for request in batch.requests):
+            return  # what they are parts of has failed before, which told what there is to tell
         self.breaker.failed(now_ns)
         self._watch()
 

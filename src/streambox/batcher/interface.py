@@ -21,11 +21,18 @@ if TYPE_CHECKING:
 
 
 class QueueSettings(NamedTuple):
-    """A model's batching rule as configured; ``max_batch_size`` in rows."""
+    """
+    A model's batching rule as configured; sizes in rows.
+
+    ``preferred_batch_size``: sizes that batches should have; ``pad_to``: those that batches are
+    filled up to. Both ascending, and empty where any will do.
+    """
 
     time_window_ns: int
     max_batch_size: int
     policy: str = "window"
+    preferred_batch_size: tuple[int, ...] = ()
+    pad_to: tuple[int, ...] = ()
 
 
 class Engine(Protocol):
@@ -56,8 +63,9 @@ class Engine(Protocol):
         Send *requests* off as one batch, dropping those that have ended meanwhile.
 
         Takes a slot: ask ``slots`` first. None when nothing was left to run. Their
-        ``signature``s must be equal, or their rows cannot be joined and all of them fail;
-        and their rows together no more than the model's maximum batch size.
+        ``signature``s must be equal, or their rows cannot be joined and all of them fail.
+        More rows than the model's maximum batch size (see ``settings``) are not run at once: what
+        is over runs when the next slots are free, and a warning is logged.
         """
         ...
 

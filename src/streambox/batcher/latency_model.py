@@ -9,7 +9,12 @@ that a deadline can be held against a time that most batches keep. Why so: decis
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from streambox.batcher.sizes import allowed_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FORGETTING: Final = 0.98  # half of what is known comes from the last 34 batches
 _FIRST_KNOWN: Final = 0.001  # as if a thousandth of a batch had been seen: the first decides nearly alone
@@ -22,6 +27,8 @@ class LatencyModel:
     """
     One per model and executor. Durations in ns, sizes in rows.
 
+    ``sizes``: the only ones that batches have, ascending; smaller ones are filled up. Empty: any.
+
     Until the first batch has been observed all estimates are 0: nothing is known against
     running a batch at once.
 
@@ -29,7 +36,7 @@ class LatencyModel:
         scale: The batch size at which b/B is 1; its order of magnitude is all that matters.
     """
 
-    __slots__ = ("_alpha", "_beta", "_r00", "_r01", "_r11", "_scale", "margin", "observed")
+    __slots__ = ("_alpha", "_beta", "_r00", "_r01", "_r11", "_scale", "margin", "observed", "sizes")
 
     def __init__(self, scale: int) -> None:
         self._scale = max(1, scale)
@@ -38,6 +45,7 @@ class LatencyModel:
         self._r01 = 0.0
         self.margin = 0.0
         self.observed = 0
+        self.sizes: Sequence[int] = ()
 
     def __repr__(self) -> str:
         per_row, fixed = self.per_row_ns / 1e6, self.fixed_ns / 1e6
@@ -55,6 +63,8 @@ class LatencyModel:
 
     def expected_ns(self, rows: int) -> float:
         """ℓ(rows), non-decreasing."""
+        if self.sizes:
+            rows = allowed_size(rows, self.sizes)
         return self._alpha * rows / self._scale + self._beta
 
     def bound_ns(self, rows: int) -> float:
@@ -63,7 +73,7 @@ class LatencyModel:
 
     def observe(self, rows: int, service_ns: int) -> None:
         """
-        A batch of *rows* took *service_ns*. Leave out failures and a worker's first batch.
+        A batch of *rows*, padding included, took *service_ns*. Leave out failures and a worker's first batch.
 
         Cost: about 40 multiplications.
         """

@@ -40,6 +40,10 @@ class ModelQueue:
     def __len__(self) -> int:
         return self.count
 
+    def __iter__(self) -> Iterator[PendingRequest]:
+        """Those who wait, in order."""
+        return self._waiting()
+
     def __repr__(self) -> str:
         return f"<ModelQueue {self.count} requests, {self.rows} rows>"
 
@@ -136,6 +140,14 @@ class ModelQueue:
 
     def _waiting(self) -> Iterator[PendingRequest]:
         return (request for request in self._requests if request.state is QUEUED)
+
+
+def moved(queue: ModelQueue, kind: type[ModelQueue]) -> ModelQueue:
+    """What waits in *queue*, in a new one of *kind* and in its order; *queue* is left empty."""
+    made = kind(queue.max_batch_size)
+    for request in sorted(queue.skim(queue.count), key=lambda request: request.enqueued_ns):
+        made.append(request)
+    return made
 
 
 class DeadlineQueue(ModelQueue):

@@ -78,9 +78,11 @@ class Policy(Protocol):
     ``max_batch_size`` and ``time_window_ns`` may change between two decisions.
     """
 
-    by_deadline: ClassVar[bool]
     max_batch_size: int
     time_window_ns: int
+
+    @property
+    def by_deadline(self) -> bool: ...
 
     def decide(self, queue: QueueView, slots: SlotView, now_ns: int) -> Decision: ...
 

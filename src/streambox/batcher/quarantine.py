@@ -21,6 +21,9 @@ def digest(request: PendingRequest, spec: ModelSpec) -> bytes:
     """
     What tells the inputs of *request* from others, by whichever API they came; empty: nothing does.
 
+    A part of a request that no batch can take has a digest of its own, and so fails by itself: an input
+    like that part is kept out, a request that has it among others is not, and is cut and tried again.
+
     Cost: a copy of the payload and a pass over it.
     """
     try:

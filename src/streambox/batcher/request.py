@@ -41,7 +41,10 @@ COMPLETED, FAILED, EXPIRED, CANCELLED = State.COMPLETED, State.FAILED, State.EXP
 
 
 class HoldsRequests(Protocol):
-    """A queue that wants to know when one of its requests ends while it waits there."""
+    """
+    Whatever has a request and wants to know when it ends: a queue, while it waits there; what it was
+    cut into, as long as it lives.
+    """
 
     def discard(self, request: PendingRequest) -> None: ...
 
@@ -73,6 +76,7 @@ class PendingRequest:
         "inputs",
         "model",
         "on_done",
+        "parts",
         "queue",
         "request_id",
         "rows",
@@ -104,6 +108,7 @@ class PendingRequest:
         self.deadline_ns = 0
         self.state: State = NEW
         self.queue: HoldsRequests | None = None
+        self.parts: HoldsRequests | None = None
         self.batch: Batch | None = None
         self.first_row = 0
         self.error: StreamBoxError | None = None
@@ -166,6 +171,8 @@ class PendingRequest:
             counters.queued -= 1
             if self.queue is not None:
                 self.queue.discard(self)
+        if self.parts is not None:
+            self.parts.discard(self)
         tenant = self.tenant
         if tenant is not None:
             tenant.in_flight -= 1

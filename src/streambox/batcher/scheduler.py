@@ -20,12 +20,15 @@ from streambox.batcher.breaker import HOLD_NS
 from streambox.batcher.counters import ModelCounters
 from streambox.batcher.expiry import Expiry
 from streambox.batcher.forecast import Forecast
-from streambox.batcher.guard import Guard, Part
+from streambox.batcher.guard import Guard, Rerun
 from streambox.batcher.latency_model import LatencyModel
+from streambox.batcher.ordering import Line
 from streambox.batcher.policy import SlotView
 from streambox.batcher.quarantine import digest
 from streambox.batcher.request import DISPATCHED, NEW, QUEUED
 from streambox.batcher.settle import settle
+from streambox.batcher.sizes import allowed_size, padded, without_padding
+from streambox.batcher.splitting import Part, Split, dispatch_parts, in_groups
 from streambox.errors import DeadlineExceeded, Draining, Hopeless, ModelUnavailable, Refused, StreamBoxError
 from streambox.executor.base import BatchError, BatchErrorKind, BatchResult
 
@@ -46,6 +49,8 @@ log = structlog.get_logger(__name__)
 
 # Behind a batch shorter than this the hand-over between processes is worth hiding (design rule 3).
 STAGE_BELOW_NS: Final = 2_000_000
+# Of one request, where nothing else is said: bounds what a single caller may make of many batches.
+MAX_REQUEST_ROWS: Final = 1024
 # A forecast that keeps a model idle is not put to the test by any batch: after so long it is doubted.
 UNTESTED_NS: Final = 1_000_000_000
 
@@ -55,7 +60,11 @@ class ServedModel:
     One model as the scheduler sees it.
 
     ``running`` counts batches handed to the executor, up to one more than its slots.
-    ``ready`` is False while a lazy model has not been loaded.
+    ``ready`` is False while a lazy model has not been loaded; ``load_failed``: the last try led to
+    nothing. ``parts`` counts the parts of requests
+    that do not fit into one batch, which themselves are in ``counters`` like any other. A request of up
+    to ``plain_rows`` rows needs nothing but its place in the queue. ``line`` keeps the order of answers,
+    where it is to be kept.
     """
 
     __slots__ = (
@@ -68,7 +77,12 @@ class ServedModel:
         "forecast",
         "guard",
         "latency",
+        "line",
+        "load_failed",
+        "max_request_rows",
         "name",
+        "parts",
+        "plain_rows",
         "rate",
         "ready",
         "retries",
@@ -89,6 +103,8 @@ class ServedModel:
         settings: QueueSettings,
         *,
         max_queue_size: int = 10_000,
+        max_request_rows: int | None = None,
+        preserve_ordering: bool = False,
         timeout_ns: int = 60_000_000_000,
         ready: bool = True,
         idempotent: bool = True,
@@ -112,17 +128,44 @@ class ServedModel:
         self.forecast = Forecast(self.latency, executor.slots, settings.max_batch_size, timeout_ns)
         self.executor = executor
         self.spec = spec
-        self.settings = settings
         self.timeout_ns = timeout_ns
         self.ready = ready
+        self.load_failed = False
         self.admission = Admission(name, max_queue_size, settings.max_batch_size)
+        self.max_request_rows = max_request_rows
+        self.line = Line() if preserve_ordering else None
+        self.change(settings)
         self.counters = ModelCounters()
+        self.parts = ModelCounters()
         self.expiry = Expiry()
         self.expiry_timer: Timer | None = None
-        self.retries: deque[Part] = deque()
+        self.retries: deque[Rerun] = deque()
         self.running = 0
         self.tested_ns = 0  # when the last batch began of those that have ended
         self.service_ns: float = STAGE_BELOW_NS  # unknown: stage nothing until a batch has shown its time
+
+    def change(self, settings: QueueSettings) -> None:
+        """From now on these are the settings."""
+        self.settings = settings
+        rows = settings.max_batch_size
+        self.forecast.resize(rows)
+        self.latency.sizes = settings.pad_to
+        self.plain_rows = 0 if self.line is not None else rows
+        self.admission.max_rows = self.max_request_rows or max(MAX_REQUEST_ROWS, rows)
+
+    def stacked(self, requests: list[PendingRequest]) -> tuple[dict[str, Any], Mapping[int, StreamBoxError]]:
+        """The inputs of *requests*, filled up to an allowed size, and by index those that are unfit."""
+        tensors, bad = self.stack(requests, self.spec)
+        if self.settings.pad_to and not bad:
+            tensors = padded(tensors, self.settings.pad_to)
+        return tensors, bad
+
+    @property
+    def available(self) -> bool:
+        """Whether a batch could run; a lazy model that nobody has asked for counts as one that can."""
+        if self.ready:
+            return self.executor.health().ready
+        return not self.load_failed
 
     # ---- Outlook: what a policy may ask ----------------------------------------------------------
 
@@ -180,7 +223,7 @@ class Scheduler:
 
         Raises:
             Refused: our capacity (queue full, draining, model unavailable, its workers failing).
-            BadRequest: more rows than the model's maximum batch size.
+            BadRequest: more rows than a request to the model may have.
             Quarantined: its input has failed by itself more than once lately.
         """
         served = self._served[request.model]
@@ -195,7 +238,8 @@ class Scheduler:
         guard = served.guard
         if guard.alert:
             self._check_guard(served, request, now_ns)
-        if counters.queued > served.forecast.patience or request.timeout_ns is not None:
+        special = request.rows > served.plain_rows
+        if special or counters.queued > served.forecast.patience or request.timeout_ns is not None:
             self._check_hope(served, request, now_ns)
         if request.tenant is not None:
             self._check_quota(request, request.tenant, now_ns)
@@ -203,7 +247,10 @@ class Scheduler:
         if guard.alert:
             guard.let_in(request)
         try:
-            self.batcher.add_one(request)
+            if special:
+                self._add_special(served, request)
+            else:
+                self.batcher.add_one(request)
         except Refused as error:
             self._take_back(request)
             raise _refused(error, counters, request) from None
@@ -224,8 +271,11 @@ class Scheduler:
 
     def cancel(self, request: PendingRequest) -> None:
         """The caller of *request* has gone. If it still waits, it will never run."""
-        if request.cancel():
-            served = self._served[request.model]
+        served = self._served[request.model]
+        cancelled = request.cancel()
+        if served.line is not None:
+            served.line.leave(request)
+        if cancelled:
             served.expiry.prune(served.counters.in_flight)
             self._check_idle()
 
@@ -233,12 +283,15 @@ class Scheduler:
         """A model's executor has loaded: let what waits for it run."""
         served = self._served[name]
         served.ready = True
+        served.load_failed = False
         served.admission.open()
         self._refill(served)
 
     def model_failed(self, name: str, reason: str) -> None:
         """A lazy model could not be loaded: fail what waits for it. A later request tries again."""
-        for request in self._served[name].expiry.unfinished():
+        served = self._served[name]
+        served.load_failed = True
+        for request in served.expiry.unfinished():
             request.finish(ModelUnavailable(reason))
         self._check_idle()
 
@@ -267,9 +320,7 @@ class Scheduler:
         return self._served[model].settings
 
     def change(self, model: str, settings: QueueSettings) -> None:
-        served = self._served[model]
-        served.settings = settings
-        served.forecast.resize(settings.max_batch_size)
+        self._served[model].change(settings)
 
     def outlook(self, model: str) -> ServedModel:
         return self._served[model]
@@ -294,6 +345,8 @@ class Scheduler:
         served = self._served[model]
         waiting = [request for request in requests if request.state is QUEUED]
         batch, unfit = self._form(served, waiting, reason)
+        if batch is not None and batch.size > served.settings.max_batch_size and len(batch.requests) > 1:
+            batch = self._shorten(served, batch)
         if batch is not None:
             counters = served.counters
             counters.batch_size.observe(batch.size)
@@ -301,6 +354,8 @@ class Scheduler:
             self._start(served, batch)
         if unfit:
             self._turn_away(unfit)
+        if served.retries:
+            self._run_again(served)
         return batch
 
     # ---- inside ----------------------------------------------------------------------------------
@@ -320,7 +375,7 @@ class Scheduler:
             requests = [request for request in requests if request.deadline_ns > now_ns]
         while requests:
             try:
-                tensors, bad = served.stack(requests, served.spec)
+                tensors, bad = served.stacked(requests)
             except (ValueError, TypeError, MemoryError) as cause:  # whatever it is, no request may be lost
                 log.exception("batch cannot be formed", model=served.name, size=len(requests))
                 bad = dict.fromkeys(
@@ -332,6 +387,7 @@ class Scheduler:
             requests = [request for index, request in enumerate(requests) if index not in bad]
         if not requests:
             return None, unfit
+        parts = dispatch_parts(requests, served.parts) if served.parts.in_flight else 0
         queued = 0
         for request in requests:
             if request.state is QUEUED:
@@ -340,11 +396,25 @@ class Scheduler:
                 if request.tenant is not None:
                     request.tenant.queued -= 1
         served.counters.queued -= queued
-        if queued < len(requests) and reason is not FlushReason.RETRY:  # a user's Batcher: some came twice
+        # A user's Batcher: some came twice.
+        if queued + parts < len(requests) and reason is not FlushReason.RETRY:
             requests = list(dict.fromkeys(requests))
-            tensors, _ = served.stack(requests, served.spec)
+            tensors, _ = served.stacked(requests)
         self._batch_id += 1
-        return Batch(self._batch_id, requests, tensors, reason, now_ns), unfit
+        batch = Batch(self._batch_id, requests, tensors, reason, now_ns)
+        if served.settings.pad_to:
+            batch.padding = allowed_size(batch.size, served.settings.pad_to) - batch.size
+        if served.parts.in_flight:
+            batch.parts = sum(isinstance(request, Part) for request in requests)
+        return batch, unfit
+
+    def _shorten(self, served: ServedModel, batch: Batch) -> Batch | None:
+        """A user's Batcher has exceeded the maximum batch size: what fits, the rest being next in line."""
+        most = served.settings.max_batch_size
+        log.warning("batch exceeds max_batch_size", model=served.name, size=batch.size, max_batch_size=most)
+        first, *others = in_groups(batch.requests, most)
+        served.retries.extend(Rerun(group) for group in others)
+        return self._form(served, first, batch.reason)[0]
 
     def _turn_away(self, unfit: list[Unfit]) -> None:
         """
@@ -359,6 +429,7 @@ class Scheduler:
     def _start(self, served: ServedModel, batch: Batch) -> None:
         flushes = served.counters.flushes
         flushes[batch.reason] = flushes.get(batch.reason, 0) + 1
+        served.counters.padding_rows += batch.padding
         served.running += 1
         served.forecast.started(batch.id, batch.size, batch.dispatched_ns)
         try:
@@ -373,10 +444,12 @@ class Scheduler:
         served.running -= 1
         served.tested_ns = batch.dispatched_ns
         served.forecast.ended(batch.id)
+        if batch.padding:
+            result = without_padding(batch, result)
         if isinstance(result, BatchResult):
             served.counters.service_ns.observe(result.service_ns)
             served.service_ns += 0.2 * (result.service_ns - served.service_ns)
-            served.latency.observe(batch.size, result.service_ns)
+            served.latency.observe(batch.size + batch.padding, result.service_ns)
             if batch.isolation is not None or served.guard.breaker.failures:
                 served.guard.came_back(batch)
             self._refill(served)  # first: the worker would idle while all the answers are rendered
@@ -397,24 +470,27 @@ class Scheduler:
         if guard.breaker.opened == opened:
             return
         log.error("circuit opened", model=served.name, failures=guard.breaker.failures)
-        parts, served.retries = served.retries, deque()
+        reruns, served.retries = served.retries, deque()
         waiting = [request for request in served.expiry.unfinished() if request.state is QUEUED]
-        for part in parts:
-            guard.turn_out(part.requests, now_ns)
+        for rerun in reruns:
+            guard.turn_out(rerun.requests, now_ns)
         guard.turn_out(waiting, now_ns)
 
     def _refill(self, served: ServedModel) -> None:
         """A slot may be free: retries first, then whatever the Batcher has."""
-        while served.retries and served.running < served.executor.slots:
-            part = served.retries.popleft()
-            requests = [request for request in part.requests if not request.done]
-            batch, unfit = self._form(served, requests, FlushReason.RETRY)
-            if batch is not None:
-                batch.isolation = part.isolation
-                self._start(served, batch)
-            self._turn_away(unfit)
+        self._run_again(served)
         if not served.retries:
             self._offer(served, FlushReason.SLOTFREE)
+
+    def _run_again(self, served: ServedModel) -> None:
+        while served.retries and served.running < served.executor.slots:
+            rerun = served.retries.popleft()
+            requests = [request for request in rerun.requests if not request.done]
+            batch, unfit = self._form(served, requests, FlushReason.RETRY)
+            if batch is not None:
+                batch.isolation = rerun.isolation
+                self._start(served, batch)
+            self._turn_away(unfit)
 
     def _offer(self, served: ServedModel, reason: FlushReason) -> None:
         """Give the Batcher its chance to dispatch."""
@@ -438,6 +514,27 @@ class Scheduler:
             request.finish(_expired(request))
         self._watch_deadlines(served)
         self._check_idle()
+
+    def _add_special(self, served: ServedModel, request: PendingRequest) -> None:
+        """Queue *request*, accepted just now: too large for a batch, or to be answered in order."""
+        if served.line is not None:
+            served.line.enter(request)
+        if request.rows > served.settings.max_batch_size:
+            self._add_parts(served, request)
+        else:
+            self.batcher.add_one(request)
+
+    def _add_parts(self, served: ServedModel, whole: PendingRequest) -> None:
+        """Queue *whole*, accepted just now, in parts that fit into a batch. Raises what the Batcher does."""
+        split = Split(whole, served.settings.max_batch_size, served.parts)
+        for part in split.parts:
+            if part.done:
+                return  # one before it has failed at once, and with it the whole
+            try:
+                self.batcher.add_one(part)
+            except Refused:
+                split.discard(whole)
+                raise
 
     def _crowding(self, served: ServedModel, request: PendingRequest) -> StreamBoxError | None:
         tenant = request.tenant
@@ -503,6 +600,9 @@ class Scheduler:
         counters.queued -= 1
         if request.tenant is not None:
             request.tenant.take_back(request)
+        line = self._served[request.model].line
+        if line is not None:
+            line.leave(request)
         request.counters = None
         request.state = NEW
 

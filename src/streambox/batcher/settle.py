@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from streambox.batcher.batch import FlushReason
 from streambox.batcher.request import complete
+from streambox.batcher.splitting import finish_parts
 from streambox.errors import (
     BadModelOutput,
     BatchFailed,
@@ -46,6 +47,8 @@ def settle(
     if isinstance(result, BatchResult):
         batch.outputs = result.outputs
         batch.service_ns = result.service_ns
+        if batch.parts:
+            finish_parts(batch.requests)
         complete(batch.requests)
         return []
     if isinstance(result, RowErrors):

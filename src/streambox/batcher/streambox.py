@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from streambox.batcher.batch import FlushReason
 from streambox.batcher.fairness import FairQueue
-from streambox.batcher.model_queue import DeadlineQueue, ModelQueue
+from streambox.batcher.model_queue import DeadlineQueue, ModelQueue, moved
 from streambox.batcher.policies import make_policy
 from streambox.batcher.policy import NEVER_NS, Flush, Refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from streambox.batcher.batch import Batch
-    from streambox.batcher.interface import Engine
+    from streambox.batcher.interface import Engine, QueueSettings
     from streambox.batcher.policy import Policy
     from streambox.batcher.request import PendingRequest
     from streambox.batcher.tenants import Tenant
@@ -36,7 +36,7 @@ class _Lane:
         self.model = model.name
         self.signature = signature
         self.policy = policy = model.make_policy()
-        plain = DeadlineQueue if policy.by_deadline else ModelQueue
+        plain = _kind(policy)
         self.queue: ModelQueue | FairQueue = plain(policy.max_batch_size)
         if model.shared:
             self.queue = FairQueue(policy.max_batch_size, plain, model.outlook.row_ns, model.waiting)
@@ -44,10 +44,25 @@ class _Lane:
         self.timer: Timer | None = None
         self.draining = model.draining
 
+    def follow(self, policy: Policy) -> None:
+        """From now on *policy* decides; what waits is put into its order."""
+        kind, before = _kind(policy), _kind(self.policy)
+        self.policy = policy
+        if kind is before:
+            return
+        if isinstance(self.queue, FairQueue):
+            self.queue.keep_by(kind)
+        else:
+            self.queue = moved(self.queue, kind)
+
     @property
     def urgency_ns(self) -> int:
         """What compares two lanes that want the same slot: the lower one goes first."""
         return self.queue.ahead(1)[0].deadline_ns if self.policy.by_deadline else self.queue.oldest_ns
+
+
+def _kind(policy: Policy) -> type[ModelQueue]:
+    return DeadlineQueue if policy.by_deadline else ModelQueue
 
 
 class _Model:
@@ -111,6 +126,20 @@ class StreamBoxBatcher:
         for chosen in self._chosen(model):
             self._set(chosen, max_batch_size=rows)
 
+    def set_policy(self, policy: str, model: str | None = None) -> None:
+        """
+        Change the policy of *model*, or of all models; what waits is decided by it from now on.
+
+        Raises ConfigError, nothing being changed, where there is no such policy.
+        """
+        self._set_rule(model, policy=policy)
+
+    def set_preferred_batch_size(self, sizes: Sequence[int], model: str | None = None) -> None:
+        """Change the sizes that batches should have, of *model* or of all models; none: any will do."""
+        if any(rows < 1 for rows in sizes):
+            raise ValueError(f"a preferred batch size is at least 1 row, got {min(sizes)}")
+        self._set_rule(model, preferred_batch_size=tuple(sorted(set(sizes))))
+
     def add_one(self, request: PendingRequest) -> None:
         model = self._models.get(request.model) or self._model(request.model)
         lane = model.sole if request.signature is None else model.lane(request.signature)
@@ -171,6 +200,19 @@ class StreamBoxBatcher:
                 setattr(lane.policy, limit, value)
             lane.queue.max_batch_size = lane.policy.max_batch_size
             self._decide(lane)
+
+    def _set_rule(self, model: str | None, **rule: Any) -> None:
+        """As ``_set``, for what needs another policy object."""
+        changes: list[tuple[_Model, QueueSettings]] = []
+        for chosen in self._chosen(model):
+            settings = self._engine.settings(chosen.name)._replace(**rule)
+            make_policy(settings, chosen.outlook)  # may raise: before anything is changed
+            changes.append((chosen, settings))
+        for chosen, settings in changes:
+            self._engine.change(chosen.name, settings)
+            for lane in list(chosen.lanes.values()):
+                lane.follow(chosen.make_policy())
+                self._decide(lane)
 
     def _decide(self, lane: _Lane) -> Batch | None:
         """Ask the policy until it says wait; the last batch sent off, if any."""

@@ -193,7 +193,8 @@ class Slot:
     def _finish(self, message: wire.Result | wire.RowsRefused | wire.Failed, frame: wire.Frame) -> None:
         if not self.assigned or message.batch_id != self.assigned[0].batch.id:
             raise wire.WireError(f"an answer to batch {message.batch_id}, which is not the one running")
-        outcome = _outcome(message, frame, self.assigned[0].batch.size)  # may raise: nothing changed yet
+        batch = self.assigned[0].batch
+        outcome = _outcome(message, frame, batch.size + batch.padding)  # may raise: nothing changed yet
         ended = self.assigned.popleft()
         if isinstance(outcome, BatchError) and outcome.kind is BatchErrorKind.BAD_OUTPUT:
             self._recycle(outcome.message)

@@ -71,7 +71,7 @@ class _Pages:
         return _json(oip.server_live(True))
 
     async def ready(self, _: Request) -> Response:
-        ready = not self._edge.draining and all(_is_ready(served) for served in self._serving.models.values())
+        ready = not self._edge.draining and all(m.available for m in self._serving.models.values())
         return _json(oip.server_ready(ready), 200 if ready else 503)
 
     async def model(self, request: Request) -> Response:
@@ -81,7 +81,7 @@ class _Pages:
     async def model_ready(self, request: Request) -> Response:
         """Open to everybody, as health is; to them it does not list what else is served."""
         served = self._find(request, None)
-        ready = not self._edge.draining and _is_ready(served)
+        ready = not self._edge.draining and served.available
         return _json(oip.model_ready(served.name, ready), 200 if ready else 503)
 
     async def metrics(self, request: Request) -> Response:
@@ -106,11 +106,6 @@ class _Pages:
         if version != oip.MODEL_VERSION:
             raise unknown_version(name, version)
         return served
-
-
-def _is_ready(served: ServedModel) -> bool:
-    """A lazy model that nobody has asked for counts as ready."""
-    return not served.ready or served.executor.health().ready
 
 
 async def _unreachable(request: Request) -> Response:

@@ -64,6 +64,11 @@ class StreamBoxCollector(Collector):
             "streambox_requests_in_flight", "Accepted requests that have not ended.", labels=["model"]
         )
         depth = GaugeMetricFamily("streambox_queue_depth", "Requests waiting for a batch.", labels=["model"])
+        parts = CounterMetricFamily(
+            "streambox_request_parts",
+            "Parts that requests too large for a batch were cut into.",
+            labels=["model"],
+        )
         for served in models:
             counters = served.counters
             received.add_metric([served.name], counters.received)
@@ -71,14 +76,18 @@ class StreamBoxCollector(Collector):
             accepted.add_metric([served.name], counters.accepted)
             in_flight.add_metric([served.name], counters.in_flight)
             depth.add_metric([served.name], counters.queued)
+            parts.add_metric([served.name], served.parts.accepted)
             for outcome in _ENDS:
                 ended.add_metric([served.name, outcome], getattr(counters, outcome))
-        return received, refused, accepted, ended, in_flight, depth
+        return received, refused, accepted, ended, in_flight, depth, parts
 
     @staticmethod
     def _batches(models: list[ServedModel]) -> Iterable[Metric]:
         flushes = CounterMetricFamily(
             "streambox_batches", "Batches dispatched, by why they left the queue.", labels=["model", "reason"]
+        )
+        padding = CounterMetricFamily(
+            "streambox_padding_rows", "Rows added to batches to fill them up.", labels=["model"]
         )
         size = HistogramMetricFamily("streambox_batch_size_rows", "Rows per batch.", labels=["model"])
         wait = HistogramMetricFamily(
@@ -91,10 +100,11 @@ class StreamBoxCollector(Collector):
             counters = served.counters
             for reason, count in sorted(counters.flushes.items()):
                 flushes.add_metric([served.name, reason], count)
+            padding.add_metric([served.name], counters.padding_rows)
             _add_histogram(size, served.name, counters.batch_size, 1.0)
             _add_histogram(wait, served.name, counters.wait_ns, _NS_PER_S)
             _add_histogram(service, served.name, counters.service_ns, _NS_PER_S)
-        return flushes, size, wait, service
+        return flushes, padding, size, wait, service
 
     @staticmethod
     def _workers(models: list[ServedModel]) -> Iterable[Metric]:
@@ -107,7 +117,7 @@ class StreamBoxCollector(Collector):
         for served in models:
             health = served.executor.health()
             restarts.add_metric([served.name], health.restarts)
-            ready.add_metric([served.name], float(health.ready or not served.ready))
+            ready.add_metric([served.name], float(served.available))
         return restarts, ready
 
     @staticmethod

@@ -52,7 +52,7 @@ class SimulatedExecutor(AlwaysLoaded):
         self._free_at_ns = [0] * slots
 
     def begin(self, batch: Batch, on_end: OnEnd) -> None:
-        took_ns = max(1, round(self._service_ns(batch.size)))
+        took_ns = max(1, round(self._service_ns(batch.size + batch.padding)))
         begins_ns = max(batch.dispatched_ns, heapq.heappop(self._free_at_ns))
         ends_ns = begins_ns + took_ns
         heapq.heappush(self._free_at_ns, ends_ns)

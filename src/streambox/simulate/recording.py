@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streambox.batcher.scheduler import Scheduler, ServedModel
+from streambox.batcher.splitting import Part
 from streambox.errors import ConfigError, StreamBoxError
 from streambox.executor.base import BatchResult, RowErrors
 
@@ -98,8 +99,8 @@ class RecordingScheduler(Scheduler):
         super().add_model(served)
 
     def submit(self, request: PendingRequest) -> None:
-        self._tell_door(request.model)
-        tenant = self._tenant_number(request.tenant)
+        self.tell_door(request.model)
+        tenant = self.tenant_number(request.tenant)
         number = self._submitted
         self._submitted += 1
         signature = _signature(request.signature)
@@ -141,7 +142,9 @@ class RecordingScheduler(Scheduler):
 
     def _listen_to_settings(self) -> None:
         batcher = self.batcher
-        for name in ("set_time_window", "set_batch_size"):
+        for name in ("set_time_window", "set_batch_size", "set_policy", "set_preferred_batch_size"):
+            if not hasattr(batcher, name):
+                continue  # one's own Batcher has the first two
             try:
                 setattr(batcher, name, self._recorded(name, getattr(batcher, name)))
             except AttributeError:
@@ -149,7 +152,7 @@ class RecordingScheduler(Scheduler):
                 raise ConfigError(f"batcher.class: {kind} has __slots__: it cannot be recorded") from None
 
     def _recorded(self, name: str, method: Callable[..., None]) -> Callable[..., None]:
-        def call(value: float, model: str | None = None) -> None:
+        def call(value: Any, model: str | None = None) -> None:
             self._told("set", name, value, model)
             method(value, model)
 
@@ -158,9 +161,15 @@ class RecordingScheduler(Scheduler):
     # ---- what it decides -------------------------------------------------------------------------
 
     def _start(self, served: ServedModel, batch: Batch) -> None:
-        numbers = [self._numbers.get(request, -1) for request in batch.requests]
+        numbers = [self._number(request) for request in batch.requests]
         self._record.line("batch", batch.id, batch.model, str(batch.reason), numbers)
         super()._start(served, batch)
+
+    def _number(self, request: PendingRequest) -> Any:
+        """A part of a request is that request's number and its own first row there."""
+        if isinstance(request, Part):
+            return self._numbers.get(request.split.whole, -1), request.offset
+        return self._numbers.get(request, -1)
 
     def _tell_end(self, request: PendingRequest, number: int) -> None:
         on_done = request.on_done
@@ -184,14 +193,14 @@ class RecordingScheduler(Scheduler):
         else:
             self._record.line("inside", self._inside, *fields)
 
-    def _tell_door(self, model: str) -> None:
+    def tell_door(self, model: str) -> None:
         """The server sets these directly: whoever comes next finds them changed."""
         door = _door(self._served[model].admission)
         if door != self._doors[model]:
             self._doors[model] = door
             self._told("door", model, *door)
 
-    def _tenant_number(self, tenant: Tenant | None) -> int | None:
+    def tenant_number(self, tenant: Tenant | None) -> int | None:
         if tenant is None:
             return None
         number = self._tenants.get(tenant)
@@ -209,7 +218,8 @@ def _described(served: ServedModel) -> tuple[Any, ...]:
         list(served.settings),
         slots,
         door.max_queue_size,
-        door.max_rows,
+        served.max_request_rows,
+        served.line is not None,
         served.timeout_ns,
         served.ready,
         served.guard.idempotent,

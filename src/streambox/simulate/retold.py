@@ -12,7 +12,7 @@ from streambox.batcher.request import PendingRequest
 from streambox.batcher.scheduler import ServedModel
 from streambox.batcher.tenants import Tenant, TokenBucket
 from streambox.clock import Timer
-from streambox.errors import StreamBoxError, UsageError
+from streambox.errors import ConfigError, StreamBoxError, UsageError
 from streambox.executor.base import BatchError, BatchErrorKind, BatchResult, RowErrors
 from streambox.simulate.executor import SPEC, AlwaysLoaded
 from streambox.simulate.record import DECISIONS, Line, Record, decode
@@ -120,7 +120,8 @@ class RetoldCore:
         settings: list[Any],
         slots: int,
         max_queue_size: int,
-        max_rows: int,
+        max_request_rows: int | None,
+        preserve_ordering: bool,
         timeout_ns: int,
         ready: bool,
         idempotent: bool,
@@ -133,6 +134,8 @@ class RetoldCore:
             SPEC,
             msgspec.convert(settings, QueueSettings),
             max_queue_size=max_queue_size,
+            max_request_rows=max_request_rows,
+            preserve_ordering=preserve_ordering,
             timeout_ns=timeout_ns,
             ready=ready,
             idempotent=idempotent,
@@ -141,7 +144,6 @@ class RetoldCore:
             stack=self._stack,
             digest=self._digest,
         )
-        served.admission.max_rows = max_rows
         self._doors[name] = served
         self._scheduler.add_model(served)
 
@@ -157,23 +159,24 @@ class RetoldCore:
         models: list[str] | None,
         slo_ns: int | None,
     ) -> None:
-        self._tenants.append(
-            Tenant(
-                name,
-                weight=weight,
-                priority=priority,
-                bucket=None if bucket is None else TokenBucket(*bucket),
-                max_in_flight=max_in_flight,
-                max_queued=max_queued,
-                models=None if models is None else frozenset(models),
-                slo_ns=slo_ns,
-            )
+        tenant = Tenant(
+            name,
+            weight=weight,
+            priority=priority,
+            bucket=None if bucket is None else TokenBucket(*bucket),
+            max_in_flight=max_in_flight,
+            max_queued=max_queued,
+            models=None if models is None else frozenset(models),
+            slo_ns=slo_ns,
         )
+        self._tenants.append(tenant)
+        self._scheduler.tenant_number(tenant)
 
     def _on_door(self, model: str, max_queue_size: int, max_rows: int, closed_by: str | None) -> None:
         admission = self._doors[model].admission
         admission.max_queue_size, admission.max_rows = max_queue_size, max_rows
         admission.closed_by = None if closed_by is None else _error_of(closed_by)
+        self._scheduler.tell_door(model)  # not with the request to come: the record may end before it
 
     def _on_submit(
         self,
@@ -216,8 +219,8 @@ class RetoldCore:
             result = BatchError(BatchErrorKind(fields[0]), "", fields[1], fields[2])
         on_end(batch, result)
 
-    def _on_set(self, name: str, value: float, model: str | None) -> None:
-        with contextlib.suppress(ValueError, TypeError, KeyError):  # it was refused then, as now
+    def _on_set(self, name: str, value: Any, model: str | None) -> None:
+        with contextlib.suppress(ValueError, TypeError, KeyError, ConfigError):  # it was refused then, as now
             getattr(self._scheduler.batcher, name)(value, model)
 
     def _on_ready(self, name: str) -> None:

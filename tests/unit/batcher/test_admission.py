@@ -34,7 +34,7 @@ def test_the_door_lets_in_what_fits(admission, rows, queued, refusal, why):
 
 def test_refusals_name_the_model_and_the_limit(admission):
     assert "model 'm' has 3 requests waiting, its max_queue_size" in str(ask(admission, queued=3))
-    assert "9 rows exceed the maximum batch size of model 'm', 8" in str(ask(admission, rows=9))
+    assert "9 rows exceed the 8 that a request to model 'm' may have" in str(ask(admission, rows=9))
 
 
 def test_a_draining_door_stays_shut(admission):

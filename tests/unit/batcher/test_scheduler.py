@@ -610,3 +610,64 @@ def test_a_deadline_shorter_than_an_idle_model_takes_is_refused_but_for_an_odd_o
         except StreamBoxError as error:
             answers.append(error.code)
     assert answers.count("deadline_exceeded") == len(answers) >= 50
+
+
+# ---- a Batcher that exceeds the maximum batch size -----------------------------------------------
+
+
+class Greedy(StreamBoxBatcher):
+    """Whatever waits for the window is one batch, however large."""
+
+    def add_one(self, request):
+        self.held = [*getattr(self, "held", []), request]
+
+    def batch(self, model, reason):
+        held, self.held = getattr(self, "held", []), []
+        return self._engine.dispatch(model, held, reason) if held else None
+
+
+def test_what_exceeds_the_maximum_batch_size_is_cut_and_its_rest_is_next(logs):
+    bench = Bench(Greedy, max_batch_size=4, service_ns=10 * MS)
+    requests = [bench.submit(rows) for rows in (2, 2, 3, 1, 1)]
+    bench.batcher.batch("m", FlushReason.TIMEWINDOW)
+    assert [batch.size for batch in bench.batches] == [4]
+    bench.settle()
+    assert [batch.size for batch in bench.batches] == [4, 4, 1]
+    assert states(requests) == ["COMPLETED"] * 5
+    assert bench.violations() == []
+    (warning,) = [line for line in logs if line["log_level"] == "warning"]
+    assert (warning["event"], warning["size"], warning["max_batch_size"]) == (
+        "batch exceeds max_batch_size",
+        9,
+        4,
+    )
+
+
+def test_what_exceeds_it_runs_at_once_where_there_are_slots():
+    bench = Bench(Greedy, max_batch_size=2, slots=2)
+    bench.submit_many(5)
+    bench.batcher.batch("m", FlushReason.TIMEWINDOW)
+    assert [batch.size for batch in bench.batches] == [2, 2]
+
+
+def test_a_caller_who_leaves_while_the_rest_waits_never_runs():
+    bench = Bench(Greedy, max_batch_size=1, slots=1)
+    first, second = bench.submit_many(2)
+    bench.batcher.batch("m", FlushReason.TIMEWINDOW)
+    bench.scheduler.cancel(second)
+    bench.settle()
+    assert [batch.ids for batch in bench.batches] == [["0"]]
+    assert states([first, second]) == ["COMPLETED", "CANCELLED"]
+
+
+# ---- availability --------------------------------------------------------------------------------
+
+
+def test_a_lazy_model_is_available_until_it_fails_to_load_and_again_when_it_has():
+    bench = Bench(ready=False)
+    served = bench.served["m"]
+    assert served.available
+    bench.scheduler.model_failed("m", "no such file")
+    assert not served.available
+    bench.scheduler.model_ready("m")
+    assert served.available

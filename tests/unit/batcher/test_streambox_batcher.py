@@ -1,8 +1,12 @@
 """Our Batcher on its engine, and the reference's faults as far as the core is concerned."""
 
+import re
+
 import pytest
 
 from streambox.batcher import FlushReason, StreamBoxBatcher
+from streambox.batcher.tenants import Tenant
+from streambox.errors import ConfigError
 from virtual import MS, Bench, states
 
 
@@ -269,3 +273,83 @@ def test_repr_says_what_waits():
     bench.submit_many(2)
     assert repr(bench.batcher) == "<StreamBoxBatcher m: 2 queued>"
     assert isinstance(bench.batcher, StreamBoxBatcher)
+
+
+# ---- rules changed while requests wait -----------------------------------------------------------
+
+
+def test_a_new_policy_decides_on_what_waits_already():
+    bench = Bench(window_ms=100)
+    bench.submit_many(3)
+    bench.batcher.set_policy("eager", "m")
+    assert [batch.size for batch in bench.batches] == [3]
+    assert bench.scheduler.settings("m").policy == "eager"
+    bench.submit(width=3)
+    bench.settle()
+    assert [batch.reason for batch in bench.batches] == ["slotfree"] * 2
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_waits_is_put_into_the_order_of_the_new_policy_and_back(shared):
+    bench = Bench(policy="window", max_batch_size=1, shared=shared)
+    tenant = Tenant("a") if shared else None
+    for timeout_ms in (None, 900, 500, 700):
+        request = bench.request(timeout_ms=timeout_ms)
+        request.tenant = tenant
+        bench.scheduler.submit(request)
+        bench.advance_ms(0.1)
+    bench.batcher.set_policy("slo")
+    bench.advance_ms(10)
+    assert bench.batches[1].ids == ["2"]  # the earliest deadline
+    bench.batcher.set_policy("window")
+    bench.settle()
+    assert [batch.ids for batch in bench.batches] == [["0"], ["2"], ["1"], ["3"]]
+    assert bench.violations() == []
+
+
+def test_who_leaves_after_the_order_has_changed_leaves_the_queue():
+    bench = Bench(shared=True, max_batch_size=1)
+    tenant = Tenant("a")
+    for _ in range(2):
+        request = bench.request()
+        request.tenant = tenant
+        bench.scheduler.submit(request)
+    bench.batcher.set_policy("slo")
+    bench.scheduler.cancel(request)
+    assert repr(bench.batcher) == "<StreamBoxBatcher m: 0 queued>"
+    bench.settle()
+    assert [batch.ids for batch in bench.batches] == [["0"]]
+    assert bench.violations() == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        ("windows", "'windows' is none of window, eager, slo"),
+        ("nowhere:Policy", "cannot load 'nowhere:Policy': ModuleNotFoundError: No module named 'nowhere'"),
+        ("lonely:Crowd", "cannot load 'lonely:Crowd': AttributeError"),
+        ("lonely:annotations", "cannot make 'lonely:annotations': TypeError"),
+    ],
+)
+def test_a_policy_that_cannot_be_had_changes_nothing(policy, reason):
+    bench = Bench(window_ms=100)
+    bench.submit_many(2)
+    with pytest.raises(ConfigError, match=re.escape(reason)) as caught:
+        bench.batcher.set_policy(policy)
+    assert "\n" not in str(caught.value)
+    bench.settle()
+    assert [batch.reason for batch in bench.batches] == ["timewindow"]
+
+
+def test_new_preferred_sizes_hold_for_what_waits_already_and_can_be_taken_back():
+    bench = Bench(window_ms=100, slots=3)
+    bench.submit_many(3)
+    bench.batcher.set_preferred_batch_size([4, 2, 2])
+    assert [batch.size for batch in bench.batches] == [2]
+    assert bench.scheduler.settings("m").preferred_batch_size == (2, 4)
+    bench.batcher.set_preferred_batch_size([])
+    bench.submit_many(3)
+    bench.settle()
+    assert [batch.size for batch in bench.batches] == [2, 4]
+    with pytest.raises(ValueError, match="at least 1 row, got 0"):
+        bench.batcher.set_preferred_batch_size([0, 4])

@@ -142,7 +142,7 @@ def test_what_a_tenant_has_got_is_counted_in_requests_and_rows():
 
 
 def test_every_refusal_is_counted_under_its_code_wherever_it_is_made():
-    bench = Bench(shared=True, max_batch_size=2)
+    bench = Bench(shared=True, max_batch_size=2, max_request_rows=2)
     tenant = Tenant("a", models=frozenset(["m"]), max_in_flight=1)
     bench.add_model("other")
     of(bench, tenant, rows=3)
