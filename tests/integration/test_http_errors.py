@@ -231,10 +231,10 @@ LENGTH = "inference-header-content-length: "
             id="a timeout is microseconds",
         ),
         pytest.param(
-            json.dumps(infer_body([[1, 2, 3, 4]] * 33)).encode(),
+            json.dumps(infer_body([[1, 2, 3, 4]] * 1025)).encode(),
             NO_TYPE,
-            ("33", "32"),
-            id="33 rows for a batch of 32",
+            ("1025", "1024"),
+            id="more rows than a request may have",
         ),
         pytest.param(oip(), LENGTH + "5", ("malformed",), id="a JSON length in the middle of the JSON"),
         pytest.param(oip(), LENGTH + "99999", ("99999",), id="a JSON length beyond the body"),

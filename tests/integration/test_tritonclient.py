@@ -149,7 +149,7 @@ def test_a_deadline_in_microseconds_is_kept(shared_server) -> None:
         ("digits", lambda: [tensor("picture", np.zeros((1, 8, 8), np.float32), "FP32")], "400", "picture"),
         ("digits", lambda: [tensor("image", np.zeros((1, 8, 7), np.float32), "FP32")], "400", "shape"),
         ("digits", lambda: [tensor("image", np.zeros((1, 8, 8), np.float64), "FP64")], "400", "FP32"),
-        ("digits", lambda: [tensor("image", np.zeros((33, 8, 8), np.float32), "FP32")], "400", "33 rows"),
+        ("digits", lambda: [tensor("image", np.zeros((1025, 8, 8), np.float32), "FP32")], "400", "1025 rows"),
         (
             "digits",
             lambda: [tensor("image", np.full((1, 8, 8), np.nan, np.float32), "FP32")],
