@@ -19,9 +19,12 @@ import numpy as np
 import pytest
 import uvloop
 
-from streambox.loadgen.payload import make_payloads
+from streambox.loadgen.payload import LaneSending, make_payloads
 from streambox.loadgen.plan import WorkloadOptions, draw_schedule
 from streambox.loadgen.run import Run, RunOptions
+from streambox.loadgen.spool import RunState, recording
+from streambox.loadgen.summary import OPEN_LOOP
+from streambox.loadgen.workers import SharedRun
 from streambox.workload.schedule import Lane, Schedule
 from tiny_server import TinyServer
 
@@ -48,7 +51,7 @@ class Noting:
         pass
 
 
-def progress_of(lanes: tuple[Lane, ...]) -> list[Progress]:
+def progress_of(lanes: tuple[Lane, ...], workers: int = 1) -> list[Progress]:
     """What a run of a second, its requests dealt out to *lanes* in turn, tells its view."""
     view = Noting()
     with TinyServer() as server:
@@ -57,12 +60,18 @@ def progress_of(lanes: tuple[Lane, ...]) -> list[Progress]:
         drawn = draw_schedule(workload, "digits", len(payloads))
         lane = (np.arange(len(drawn)) % len(lanes)).astype(np.uint8)
         schedule = Schedule(drawn.intended_ns, drawn.payload, lane, lanes, drawn.recipe)
-        uvloop.run(Run(schedule, [payloads] * len(lanes), RunOptions(target=server.target), view)())
+        options = RunOptions(target=server.target, workers=workers)
+        if workers == 1:
+            uvloop.run(Run(schedule, [payloads] * len(lanes), options, view)())
+            return view.told
+        with recording(None, schedule, RunState(OPEN_LOOP, 0, SECOND), workers) as spool:
+            uvloop.run(SharedRun(spool, [LaneSending("digits", 0)] * len(lanes), options, view)())
     return view.told
 
 
-def test_a_run_of_several_lanes_tells_of_each():
-    last = progress_of((Lane("digits", "acme"), Lane("digits", "globex")))[-1]
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_run_of_several_lanes_tells_of_each(workers):
+    last = progress_of((Lane("digits", "acme"), Lane("digits", "globex")), workers)[-1]
     assert [(lane.name, lane.offered, lane.errors) for lane in last.lanes] == [
         ("digits/acme", 100, 0),
         ("digits/globex", 100, 0),

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from streambox.errors import RunFailed, UsageError
+from streambox.loadgen.lane_watch import LaneWatch
 from streambox.loadgen.live import SilentView
 from streambox.loadgen.merge import begun
 from streambox.loadgen.messages import (
@@ -33,7 +34,7 @@ from streambox.loadgen.share import Share
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streambox.loadgen.live import LiveView
+    from streambox.loadgen.live import LaneProgress, LiveView
     from streambox.loadgen.messages import Order
     from streambox.loadgen.payload import LaneSending
     from streambox.loadgen.record import Outcomes
@@ -60,6 +61,10 @@ class SharedRun:
         self._view = view
         self._watched = not isinstance(view, SilentView)
         self._meter = Meter(len(spool.schedule))
+        self._lanes: LaneWatch | None = None
+        if self._watched and len(spool.schedule.lanes) > 1 and options.concurrency is None:
+            self._lanes = LaneWatch(spool.schedule, options.timeout_ns, options.give_up_after_ns)
+            self._recorded = spool.outcomes()
         self._workers: list[WorkerProcess] = []
         self._followers: list[asyncio.Future[None]] = []
         self._start_ns = 0
@@ -128,7 +133,16 @@ class SharedRun:
             if self._watched:
                 elapsed_s = (time.monotonic_ns() - self._start_ns) / 1e9
                 standings = [worker.standing for worker in self._workers if worker.standing is not None]
-                self._view.update(self._meter.progress(elapsed_s, standings))
+                self._view.update(self._meter.progress(elapsed_s, standings, self._look(elapsed_s)))
+
+    def _look(self, elapsed_s: float) -> tuple[LaneProgress, ...]:
+        """A row for each lane: up to the request that all workers have come to."""
+        if self._lanes is None:
+            return ()
+        due = min(w.share.index(w.standing.offered) if w.standing is not None else 0 for w in self._workers)
+        rows = self._lanes.look(self._recorded, min(due, len(self._recorded)), elapsed_s)
+        self._recorded.trim()
+        return rows
 
     def _note_failure(self) -> None:
         failure = next((worker.failure for worker in self._workers if worker.failure), None)
