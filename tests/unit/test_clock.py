@@ -1,11 +1,12 @@
 """Clocks: the virtual one in full; the loop's on a real loop, for its order and its errors, not its speed."""
 
 import asyncio
+import random
 import time
 
 import pytest
 
-from streambox.clock import Alarm, LoopClock, Timer, VirtualClock, WakeUp
+from streambox.clock import Alarm, Lead, LoopClock, Timer, VirtualClock, WakeUp
 
 
 @pytest.fixture
@@ -254,3 +255,94 @@ def test_an_instant_that_has_passed_wakes_at_once(waking, fired):
 
     waking(scenario)
     assert fired == ["woken"]
+
+
+class FarAhead:
+    """A lead of an hour whatever it is told, so that an alarm is heard early; keeps what it was told."""
+
+    ns = 3_600_000_000_000
+
+    def __init__(self):
+        self.told = []
+        self.heard = asyncio.Event()
+
+    def observe(self, late_ns):
+        self.told.append(late_ns)
+        self.heard.set()
+
+
+@pytest.fixture
+def far_ahead(monkeypatch):
+    if Alarm.create() is None:
+        pytest.skip("no timerfd on this platform, so nothing to learn")
+    lead = FarAhead()
+    monkeypatch.setattr("streambox.clock.Lead", lambda: lead)
+    return lead
+
+
+async def turns_of_the_loop(number):
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+def test_an_alarm_heard_early_waits_for_its_instant_and_holds_nobody_up(far_ahead, fired):
+    async def main():
+        woken = asyncio.Event()
+        wake_up = WakeUp(
+            asyncio.get_running_loop(), lambda: (fired.append("woken"), wake_up.close(), woken.set())
+        )
+        wake_up.at(time.monotonic_ns() + FarAhead.ns)
+        await far_ahead.heard.wait()
+        await turns_of_the_loop(20)
+        assert (fired, len(far_ahead.told)) == ([], 1)  # looked at twenty times, and one lateness
+        assert far_ahead.told[0] >= 0
+
+        wake_up.at(time.monotonic_ns())
+        await woken.wait()
+
+    asyncio.run(main())
+    assert fired == ["woken"]
+    assert len(far_ahead.told) == 2
+
+
+def test_an_alarm_called_off_after_it_was_heard_early_stays_silent(far_ahead, fired):
+    async def main():
+        wake_up = WakeUp(asyncio.get_running_loop(), lambda: fired.append("woken"))
+        wake_up.at(time.monotonic_ns() + FarAhead.ns)
+        await far_ahead.heard.wait()
+        wake_up.never()
+        await turns_of_the_loop(20)
+        wake_up.close()
+
+    asyncio.run(main())
+    assert fired == []
+    assert len(far_ahead.told) == 1
+
+
+# ---- how much earlier to set it ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_lead_settles_at_the_median_of_what_it_is_told(seed):
+    drawn, lead = random.Random(seed), Lead()
+    for _ in range(20_000):
+        lead.observe(round(drawn.expovariate(1 / 30_000)))  # median: 30 us x ln 2 = 20.8 us
+    assert lead.ns == pytest.approx(20_800, abs=4_000)
+
+
+def test_a_lead_is_moved_by_the_number_of_late_alarms_not_by_how_late_one_is():
+    lead = Lead()
+    lead.observe(10**12)
+    assert lead.ns == Lead.STEP_NS
+
+
+def test_a_lead_is_never_negative_and_never_above_its_limit():
+    lead = Lead()
+    lead.observe(0)
+    assert lead.ns == 0
+    for _ in range(1000):
+        lead.observe(10**9)
+    assert lead.ns == Lead.MOST_NS
+    for _ in range(1000):
+        lead.observe(0)
+    assert lead.ns == 0
