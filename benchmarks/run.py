@@ -88,7 +88,7 @@ def measure(args: argparse.Namespace, console: Console) -> None:
         save(args.out, results)
     if "open_loop" in args.parts:
         results["open_loop"] = open_loop.measure(args.rounds, args.seconds, console)
-        console.print(open_loop_table(results["open_loop"]))
+        console.print(open_loop.table(results["open_loop"]))
         save(args.out, results)
     if "real_model" in args.parts:
         results["real_model"] = real_model.measure(args.pairs, args.seconds, console)
@@ -178,36 +178,6 @@ def null_table(found: dict[str, Any]) -> Table:
             spread_text(against["cpu"]) if against else "",
         )
     table.caption = "ours over it: requests/s, pair by pair; CPU: its CPU a request over ours"
-    return table
-
-
-def open_loop_table(found: dict[str, Any]) -> Table:
-    table = Table(title="open loop, Poisson arrivals, 5 ms window: response time from the intended instant")
-    columns = (
-        "rate",
-        "",
-        "p50 ms",
-        "p99 ms",
-        "p99 min to max",
-        "p99 over window",
-        "send lag p99 ms",
-        "valid",
-    )
-    for column in columns:
-        table.add_column(column, justify="left" if column in ("rate", "") else "right")
-    for rate, sides in found.items():
-        for name, figures in sides.items():
-            p99 = figures["p99_ms"]
-            table.add_row(
-                f"{rate}/s",
-                name,
-                f"{figures['p50_ms']['median']:.2f}",
-                f"{p99['median']:.2f}",
-                f"{p99['min']:.2f} to {p99['max']:.2f}",
-                f"{figures['over_window_ms']['median']:+.2f}",
-                f"{figures['lag_p99_ms']['median']:.2f}",
-                f"{figures['valid']} of {figures['runs']}",
-            )
     return table
 
 
