@@ -166,8 +166,11 @@ class WakeUp:
         self._when_ns = when_ns
         now_ns = time.monotonic_ns()
         if self._alarm is not None:
-            self._alarm_ns = max(when_ns - self._lead.ns, now_ns)
-            self._alarm.set(self._alarm_ns)
+            alarm_ns = max(when_ns - self._lead.ns, now_ns)
+            # One that has gone off is on until it is set anew, which costs much: it can just stay so.
+            if alarm_ns > now_ns or self._alarm_ns:
+                self._alarm_ns = alarm_ns
+                self._alarm.set(alarm_ns)
             return
         if self._timer is not None:
             self._timer.cancel()
