@@ -9,7 +9,7 @@ import pytest
 
 from streambox.batcher import StreamBoxBatcher
 from streambox.batcher.tenants import Tenant, TokenBucket
-from streambox.errors import Draining, ModelUnavailable, StreamBoxError, UsageError
+from streambox.errors import Draining, ModelUnavailable, QueueFull, StreamBoxError, UsageError
 from streambox.simulate.again import decide_again, verify
 from streambox.simulate.record import VERSION, Facts, Record
 from streambox.simulate.recording import RecordingScheduler
@@ -39,11 +39,14 @@ class RecordedBench(Bench):
 
 
 def tenants(draw: random.Random) -> list[Tenant]:
-    return [
+    found = [
         Tenant("one", weight=2, bucket=TokenBucket(300, 5, 0)),
         Tenant("two", priority=draw.choice([0, 1]), max_in_flight=4, max_queued=2),
         Tenant("three", weight=0.5, models=frozenset(draw.choice(["m", "other"]))),
     ]
+    for tenant in found:
+        tenant.share = tenant.weight / 3.5
+    return found
 
 
 def storm(seed: int, policy: str, *, shared: bool = False) -> list[bytes]:
@@ -157,6 +160,26 @@ def test_so_is_what_several_tenants_asked_for(policy, seed, tmp_path):
     assert any(b'"quota_exceeded"' in line for line in recorded)
     found = verdict(recorded, tmp_path)
     assert (found.same, found.whole, found.difference) == (decisions(recorded), True, "")
+
+
+def test_a_place_refused_in_a_half_full_queue_is_refused_again(tmp_path):
+    """Each tenant has its share of the second half of the places."""
+    bench = RecordedBench(shared=True, max_queue_size=20, max_batch_size=100)
+    few, many = Tenant("few"), Tenant("many", weight=9)
+    few.share, many.share = 0.1, 0.9
+    for tenant, times in ((many, 10), (few, 1)):
+        for _ in range(times):
+            submit_for(bench, tenant)
+    with pytest.raises(QueueFull):
+        submit_for(bench, few)
+    found = verdict(bench.end(), tmp_path)
+    assert (found.same, found.difference) == (decisions(bench.lines), "")
+
+
+def submit_for(bench: RecordedBench, tenant: Tenant) -> None:
+    request = bench.request()
+    request.tenant = tenant
+    bench.scheduler.submit(request)
 
 
 def test_a_door_that_the_server_shuts_is_shut_again(tmp_path):

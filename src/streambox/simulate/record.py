@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("streambox.record")
 
-VERSION: Final = 3
+VERSION: Final = 4
 DECISIONS: Final = frozenset(("batch", "refused", "done"))
 
 _BLOCK_BYTES: Final = 1 << 16

@@ -239,6 +239,7 @@ def _limits(tenant: Tenant) -> tuple[Any, ...]:
     return (
         tenant.name,
         tenant.weight,
+        tenant.share,
         tenant.priority,
         None if bucket is None else (bucket.rate_per_s, bucket.burst, bucket.filled_ns),
         _finite(tenant.max_in_flight),

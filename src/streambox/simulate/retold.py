@@ -152,6 +152,7 @@ class RetoldCore:
         _: int,
         name: str,
         weight: float,
+        share: float,
         priority: int,
         bucket: list[Any] | None,
         max_in_flight: int | None,
@@ -169,6 +170,7 @@ class RetoldCore:
             models=None if models is None else frozenset(models),
             slo_ns=slo_ns,
         )
+        tenant.share = share
         self._tenants.append(tenant)
         self._scheduler.tenant_number(tenant)
 

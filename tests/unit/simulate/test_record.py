@@ -20,7 +20,7 @@ def test_what_is_written_is_there_after_a_flush_and_whole_after_the_end(tmp_path
     record = Record(file.write)
     assert path.read_bytes() == b""
     file.flush()
-    assert path.read_bytes().startswith(b'["version",3,{"streambox":')
+    assert path.read_bytes().startswith(b'["version",4,{"streambox":')
     record.line("now", 7)
     file.close()
     assert path.read_bytes().endswith(b'["now",7]\n["end"]\n')
@@ -78,10 +78,10 @@ def replay(monkeypatch):
         (b"PAR1\x00", "no line of a record"),
         (b'["version",1]\n', "a record of another format, \\[1\\]: this release reads 3"),
         (
-            b'["version",3,{"streambox":"0","python":"3","batcher":"absent:Own","shared":false}]\n',
+            b'["version",4,{"streambox":"0","python":"3","batcher":"absent:Own","shared":false}]\n',
             "cannot load 'absent:Own'",
         ),
-        (b'["version",3,{"batcher":"own"}]\n', "damaged"),
+        (b'["version",4,{"batcher":"own"}]\n', "damaged"),
     ],
 )
 def test_what_is_no_record_is_told_on_one_line(content, message, tmp_path, replay):
