@@ -22,7 +22,8 @@ from streambox.batcher.batch import signature
 from streambox.batcher.interface import QueueSettings
 from streambox.batcher.policies import make_policy
 from streambox.batcher.request import PendingRequest
-from streambox.batcher.scheduler import Scheduler, ServedModel
+from streambox.batcher.scheduler import Scheduler
+from streambox.batcher.served_model import ServedModel
 from streambox.batcher.streambox import StreamBoxBatcher
 from streambox.clock import LoopClock
 from streambox.config import BatcherSection, Config, ModelSection

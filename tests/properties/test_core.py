@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streambox.batcher import State
-from streambox.batcher.scheduler import STAGE_BELOW_NS
+from streambox.batcher.served_model import STAGE_BELOW_NS
 from streambox.errors import (
     BadRequest,
     CircuitOpen,

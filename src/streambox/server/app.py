@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from streambox.batcher.scheduler import ServedModel
+    from streambox.batcher.served_model import ServedModel
     from streambox.batcher.tenants import Tenant
     from streambox.server.edge import Edge
     from streambox.serving import Serving

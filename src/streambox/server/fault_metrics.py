@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from streambox.batcher.scheduler import ServedModel
+    from streambox.batcher.served_model import ServedModel
 
 
 def fault_metrics(models: list[ServedModel]) -> Iterable[Metric]:

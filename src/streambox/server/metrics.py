@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from streambox.batcher.counters import Histogram
-    from streambox.batcher.scheduler import ServedModel
+    from streambox.batcher.served_model import ServedModel
     from streambox.roster import Roster
     from streambox.server.edge import Edge
     from streambox.serving import Serving

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from streambox.batcher.batch import Batch
-    from streambox.batcher.scheduler import ServedModel
+    from streambox.batcher.served_model import ServedModel
     from streambox.batcher.tenants import Tenant
     from streambox.server.head import RequestHead
 

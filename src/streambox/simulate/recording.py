@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from streambox.batcher.scheduler import Scheduler, ServedModel
+from streambox.batcher.scheduler import Scheduler
 from streambox.batcher.splitting import Part
 from streambox.errors import ConfigError, StreamBoxError
 from streambox.executor.base import BatchResult, RowErrors
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streambox.batcher.batch import Batch
     from streambox.batcher.interface import Batcher
     from streambox.batcher.request import PendingRequest
+    from streambox.batcher.served_model import ServedModel
     from streambox.batcher.tenants import Tenant
     from streambox.clock import Clock, Timer
     from streambox.executor.base import ModelSpec, Outcome

@@ -10,7 +10,8 @@ import numpy as np
 
 from streambox.batcher.interface import QueueSettings
 from streambox.batcher.request import COMPLETED, PendingRequest
-from streambox.batcher.scheduler import Scheduler, ServedModel
+from streambox.batcher.scheduler import Scheduler
+from streambox.batcher.served_model import ServedModel
 from streambox.batcher.streambox import StreamBoxBatcher
 from streambox.clock import VirtualClock
 from streambox.errors import StreamBoxError

@@ -9,7 +9,7 @@ import msgspec
 
 from streambox.batcher.interface import QueueSettings
 from streambox.batcher.request import PendingRequest
-from streambox.batcher.scheduler import ServedModel
+from streambox.batcher.served_model import ServedModel
 from streambox.batcher.tenants import Tenant, TokenBucket
 from streambox.clock import Timer
 from streambox.errors import ConfigError, StreamBoxError, UsageError
