@@ -20,6 +20,7 @@ from streambox.loadgen.columns import ColumnFolder
 from streambox.loadgen.plan import WorkloadOptions
 from streambox.loadgen.run import RunOptions
 from streambox.loadgen.session import check_finished, run_load
+from streambox.loadgen.spool import recover
 from streambox.loadgen.target import parse_url
 
 if TYPE_CHECKING:
@@ -129,6 +130,29 @@ def test_a_closed_loop_that_finds_no_room_for_more_ends_with_what_it_has(tmp_pat
     assert finished.outcomes.ok.sum() == len(finished.outcomes) == 1024
     with pytest.raises(RunFailed, match="no room for the records of further requests: No space left"):
         check_finished(finished.summary, allow_invalid=True)
+    assert len(recover(tmp_path)[1]) == 1024
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_closed_loop_without_room_for_its_first_records_ends_in_one_line(small_disk, workers):
+    os.truncate(filler := fill(small_disk), filler.stat().st_size - (12 << 20))
+    with RudeServer(well) as server:
+        options = (
+            "--concurrency",
+            2,
+            "--workers",
+            workers,
+            "--duration",
+            "60s",
+            "--check",
+            "none",
+            "--quiet",
+        )
+        done = load("--url", server.url, *options, "--out", small_disk)
+    assert (
+        complaint(done) == "streambox: no room for the records of further requests: No space left on device"
+    )
+    assert server.asked == 0
 
 
 def test_a_limit_on_the_size_of_a_file_is_met_like_a_full_disk(tmp_path):

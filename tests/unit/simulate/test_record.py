@@ -76,7 +76,7 @@ def replay(monkeypatch):
         (None, "No such file or directory"),
         (b"", "no line of a record"),
         (b"PAR1\x00", "no line of a record"),
-        (b'["version",1]\n', "a record of another format, \\[1\\]: this release reads 3"),
+        (b'["version",1]\n', "a record of another format, \\[1\\]: this release reads 4"),
         (
             b'["version",4,{"streambox":"0","python":"3","batcher":"absent:Own","shared":false}]\n',
             "cannot load 'absent:Own'",
