@@ -50,8 +50,9 @@ class ModelCounters:
     ``received == refused + accepted`` and
     ``accepted == completed + failed + expired + cancelled + in_flight``.
 
-    ``queued`` is the part of ``in_flight`` that no batch has taken yet. ``padding_rows`` were added
-    to batches that fell short of an allowed size.
+    ``queued`` is the part of ``in_flight`` that no batch has taken yet. ``extra_rows`` are those that
+    accepted requests had beyond one each; ``padding_rows`` were added to batches that fell short of an
+    allowed size.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class ModelCounters:
         "cancelled",
         "completed",
         "expired",
+        "extra_rows",
         "failed",
         "flushes",
         "in_flight",
@@ -81,6 +83,7 @@ class ModelCounters:
         self.cancelled = 0
         self.in_flight = 0
         self.queued = 0
+        self.extra_rows = 0
         self.padding_rows = 0
         self.flushes: dict[str, int] = {}
         self.batch_size = Histogram(SIZE_BOUNDS)

@@ -91,11 +91,18 @@ class Scheduler:
         if guard.alert:
             self._check_guard(served, request, now_ns)
         special = request.rows > served.plain_rows
-        if special or counters.queued > served.forecast.patience or request.timeout_ns is not None:
+        if (
+            special
+            or counters.queued > served.forecast.patience
+            or request.timeout_ns is not None
+            or counters.extra_rows  # more may wait than there are requests
+        ):
             self._check_hope(served, request, now_ns)
         if request.tenant is not None:
             self._check_quota(request, request.tenant, now_ns)
         request.accept(counters, now_ns, served.timeout_ns)
+        if request.rows > 1:
+            counters.extra_rows += request.rows - 1
         if guard.alert:
             guard.let_in(request)
         try:
@@ -448,6 +455,7 @@ class Scheduler:
         counters = request.counters
         assert counters is not None  # noqa: S101 - accept() has just set it
         counters.accepted -= 1
+        counters.extra_rows -= request.rows - 1
         counters.in_flight -= 1
         counters.queued -= 1
         if request.tenant is not None:

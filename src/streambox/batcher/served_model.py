@@ -163,7 +163,7 @@ class ServedModel:
     def rows_per_ns(self, now_ns: int) -> float:
         if self.rate is None:
             self.rate = ArrivalRate(now_ns)
-        return self.rate.per_ns(self.counters.accepted, now_ns)
+        return self.rate.per_ns(self.counters.accepted + self.counters.extra_rows, now_ns)
 
     def __repr__(self) -> str:
         counters = self.counters

@@ -1,5 +1,8 @@
 """Requests of more rows than a batch may have, in virtual time."""
 
+import contextlib
+import math
+
 import numpy as np
 import pytest
 import structlog
@@ -141,6 +144,34 @@ def test_it_is_hopeless_when_its_last_part_would_be_late():
     bench.settle()
     assert isinstance(bench.refused(rows=40), DeadlineExceeded)
     assert counts(bench)["completed"] == 6
+
+
+@pytest.mark.parametrize("rows", [4, 16])
+def test_a_request_of_one_row_behind_a_few_of_many_is_told_at_once_that_it_is_hopeless(rows):
+    """Rows are counted, not requests: so few requests alone would not be too many before it."""
+    bench = Bench(max_batch_size=4, service_ns=10 * MS, timeout_ms=100)
+    for _ in range(5):
+        bench.submit(rows=4)
+        bench.settle()
+    for size in (rows, 1):
+        accepted = 0
+        with contextlib.suppress(Hopeless):
+            while accepted < 100:
+                bench.submit(rows=size)
+                accepted += 1
+        assert 0 < accepted < 10
+    assert bench.counters.queued < bench.served["m"].forecast.patience
+
+
+def test_requests_of_many_rows_count_as_many_arrivals():
+    bench = Bench(max_batch_size=4)
+    served = bench.served["m"]
+    served.rows_per_ns(0)
+    for _ in range(5):
+        bench.submit(rows=4)
+        bench.advance_ms(200)
+    rate_per_s = served.rows_per_ns(bench.clock.now_ns()) * 1e9
+    assert rate_per_s == pytest.approx(20 * (1 - math.exp(-1)), rel=0.01)
 
 
 def test_a_tenant_has_one_request_in_flight_and_pays_for_its_rows():
