@@ -59,7 +59,8 @@ class VirtualExecutor:
     Computes y = 2 * value + id in virtual time, each of its *slots* one batch after the other.
 
     ``service_ns`` may be a number or a function of the batch; ``outcome(batch)`` may
-    answer an error in place of the result.
+    answer an error in place of the result. ``handover_ns``: what a batch needs beyond that on its
+    way there and back.
     """
 
     def __init__(
@@ -68,7 +69,9 @@ class VirtualExecutor:
         slots: int = 1,
         service_ns: int | Callable[[Batch], int] = 10 * MS,
         outcome: Callable[[Batch], Outcome] = lambda _: None,
+        handover_ns: int = 0,
     ) -> None:
+        self.handover_ns = handover_ns
         self.clock = clock
         self.slots = slots
         self.service_ns = service_ns
@@ -91,11 +94,12 @@ class VirtualExecutor:
         self.in_hand[batch.id] = started
         service_ns = self.service_ns if isinstance(self.service_ns, int) else self.service_ns(batch)
         begins_ns = max(now_ns, heapq.heappop(self._free_at_ns))
-        heapq.heappush(self._free_at_ns, begins_ns + service_ns)
+        ends_ns = begins_ns + service_ns + self.handover_ns
+        heapq.heappush(self._free_at_ns, ends_ns)
         outcome = self.outcome(batch)
         x = batch.tensors["x"]
         result = outcome or BatchResult({"y": 2 * x[:, :1] + x[:, 1:2]}, service_ns)
-        self.clock.call_at(begins_ns + service_ns, lambda: self._end(batch, result, ended))
+        self.clock.call_at(ends_ns, lambda: self._end(batch, result, ended))
 
     def _end(self, batch: Batch, result: Any, ended: Callable[[Batch, Any], None]) -> None:
         del self.in_hand[batch.id]

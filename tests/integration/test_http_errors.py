@@ -396,6 +396,18 @@ def test_a_body_at_its_limit_is_read(small_server):
 # ---- 503 and 504 ---------------------------------------------------------------------------------
 
 
+def test_those_who_are_turned_away_together_are_not_told_to_come_back_together(small_server, gate):
+    with small_server.connect() as running_, small_server.connect() as waiting:
+        running_.send(predict(HOLD))
+        gate.started()
+        waiting.send(predict(1))
+        small_server.until(lambda: small_server.counters().queued == 1)
+        told = {small_server.ask(predict(2)).headers["retry-after"] for _ in range(64)}
+        gate.go()
+        assert running_.reply().status == waiting.reply().status == 200
+    assert told == {"1", "2"}  # once in 2**63 it is only one of them
+
+
 def test_a_full_queue_is_503_with_retry_after(small_server, gate):
     with small_server.connect() as running_, small_server.connect() as waiting:
         running_.send(predict(HOLD))

@@ -547,7 +547,7 @@ def test_all_bodies_together_are_bounded(gate, repeated):
             late.send(small)
             reply = late.reply()
             assert (reply.status, reply.json()["error"]["code"]) == (503, "buffers_full")
-            assert reply.headers["retry-after"] == "1"
+            assert reply.headers["retry-after"] in ("1", "2")
             assert late.ended()
             holder.send(body[-1:])
             assert holder.reply().status == 400

@@ -753,7 +753,7 @@ def test_a_run_that_was_killed_can_be_recovered(tmp_path, capsys, monkeypatch):
         arguments = ["load", "--url", server.target.url, "--rate", "200", "--duration", "60s", "--quiet"]
         command = [sys.executable, "-m", "streambox.cli", *arguments, "--out", str(tmp_path / "run")]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        server.wait_until_asked(50)
+        server.wait_until_asked(150)
         process.kill()
         process.wait()
         asked = len(server.asked)
@@ -763,7 +763,8 @@ def test_a_run_that_was_killed_can_be_recovered(tmp_path, capsys, monkeypatch):
         main()
     assert not end.value.code
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert asked - 1 <= summary["sent"] <= asked + 1
+    # Held up, it sends up to 64 at once before it reads an answer; what the server had not read is lost.
+    assert asked - 1 <= summary["sent"] <= asked + 64
     assert summary["ok"] >= 40
     assert set(summary["errors"]) <= {"interrupted"}
     assert (tmp_path / "run" / "report.html").exists()

@@ -302,7 +302,8 @@ class Scheduler:
         served = self._served[batch.model]
         served.running -= 1
         served.tested_ns = batch.dispatched_ns
-        served.forecast.ended(batch.id)
+        service_ns = result.service_ns if isinstance(result, BatchResult) else None
+        served.forecast.ended(batch.id, self._now_ns(), service_ns)
         if batch.padding:
             result = without_padding(batch, result)
         if isinstance(result, BatchResult):
@@ -340,6 +341,7 @@ class Scheduler:
         self._run_again(served)
         if not served.retries:
             self._offer(served, FlushReason.SLOTFREE)
+        served.forecast.refilled()
 
     def _run_again(self, served: ServedModel) -> None:
         while served.retries and served.running < served.executor.slots:

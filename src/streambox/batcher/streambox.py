@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -220,8 +221,11 @@ class StreamBoxBatcher:
         engine = self._engine
         while True:
             slots = engine.slots(lane.model)
-            decision = lane.policy.decide(lane.queue, slots, engine.clock.now_ns())
+            now_ns = engine.clock.now_ns()
+            decision = lane.policy.decide(lane.queue, slots, now_ns)
             if isinstance(decision, Flush):
+                if lane.queue.rows > lane.policy.max_batch_size and self._drop_late(lane, now_ns):
+                    continue
                 sent = self._dispatch(lane, decision.rows, decision.reason, decision.skip) or sent
             elif isinstance(decision, Refuse):
                 engine.give_up(lane.queue.skim(decision.requests))
@@ -231,6 +235,23 @@ class StreamBoxBatcher:
             else:
                 self._sleep(lane, decision.until_ns, decision.rows)
                 return sent
+
+    def _drop_late(self, lane: _Lane, now_ns: int) -> bool:
+        """
+        Give up those in front who would be answered too late, where others could have their places.
+
+        Without it a queue that has once grown too long stays so: each batch is partly of those who are
+        late already, and so the next ones are, too.
+        """
+        if lane.policy.by_deadline:
+            return False  # it sees to that itself
+        queue = lane.queue
+        done_ns = now_ns + self._model(lane.model).outlook.bound_ns(lane.policy.max_batch_size)
+        if queue.ahead(1)[0].deadline_ns >= done_ns:
+            return False
+        late = itertools.takewhile(lambda place: place.deadline_ns < done_ns, queue.ahead(queue.count))
+        self._engine.give_up(queue.skim(len(list(late))))
+        return True
 
     def _dispatch(self, lane: _Lane, rows: int, reason: FlushReason, skip: int = 0) -> Batch | None:
         queue = lane.queue

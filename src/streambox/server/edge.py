@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -104,7 +105,7 @@ class Edge:
         ]
         lines += [b"%b: %b\r\n" % pair for pair in extra]
         if error.retry_after_s is not None:
-            lines.append(b"retry-after: %d\r\n" % error.retry_after_s)
+            lines.append(b"retry-after: %d\r\n" % _apart(error.retry_after_s))
         if error.challenge is not None:
             lines.append(b"www-authenticate: %b\r\n" % error.challenge.encode())
         if close:
@@ -119,3 +120,8 @@ class Edge:
         self.head_200 = (
             b"HTTP/1.1 200 OK\r\n" + self.date + b"content-type: application/json\r\ncontent-length: "
         )
+
+
+def _apart(seconds: int) -> int:
+    """*seconds*, or up to half as many more: who is turned away together is not to come back together."""
+    return random.randint(seconds, seconds + seconds // 2 + 1)

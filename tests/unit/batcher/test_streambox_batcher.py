@@ -353,3 +353,51 @@ def test_new_preferred_sizes_hold_for_what_waits_already_and_can_be_taken_back()
     assert [batch.size for batch in bench.batches] == [2, 4]
     with pytest.raises(ValueError, match="at least 1 row, got 0"):
         bench.batcher.set_preferred_batch_size([0, 4])
+
+
+def behind_a_slow_batch(policy, tenant=None):
+    """A bench whose slot has a batch of 35 ms, where 10 ms are usual; and what submits requests to it."""
+    took_ms = [10] * 5 + [35]
+    bench = Bench(
+        shared=tenant is not None,
+        policy=policy,
+        window_ms=0,
+        max_batch_size=4,
+        timeout_ms=40,
+        service_ns=lambda _: (took_ms.pop(0) if took_ms else 4) * MS,
+    )
+
+    def submit(count, rows=1):
+        requests = [bench.request(rows) for _ in range(count)]
+        for request in requests:
+            request.tenant = tenant
+            bench.scheduler.submit(request)
+        return requests
+
+    for _ in range(5):
+        submit(1, rows=4)
+        bench.settle()
+    submit(1, rows=4)
+    return bench, submit
+
+
+@pytest.mark.parametrize("policy", ["window", "eager"])
+@pytest.mark.parametrize("tenant", [None, Tenant("t")], ids=["one tenant", "tenants"])
+def test_those_who_would_be_late_leave_their_places_in_a_full_batch_to_others(policy, tenant):
+    bench, submit = behind_a_slow_batch(policy, tenant)
+    late = submit(4)
+    bench.advance_ms(20)
+    in_time = submit(4)
+    bench.advance_ms(15)
+    assert states(late) == ["EXPIRED"] * 4  # at 35 ms, and not at their deadline of 40
+    assert bench.batches[-1].ids == [request.request_id for request in in_time]
+    bench.settle()
+    assert states(in_time) == ["COMPLETED"] * 4
+    assert bench.violations() == []
+
+
+def test_one_who_would_be_late_runs_all_the_same_where_nobody_wants_the_place():
+    bench, submit = behind_a_slow_batch("eager")
+    last = submit(1)
+    bench.settle()
+    assert states(last) == ["COMPLETED"]  # after 39 ms: it was lucky
