@@ -26,8 +26,10 @@ from typing import TYPE_CHECKING
 import uvloop
 from rich.console import Console
 
+from streambox.errors import UsageError
 from streambox.loadgen.payload import Target
 from streambox.loadgen.plan import WorkloadOptions
+from streambox.loadgen.process import at_priority
 from streambox.loadgen.run import RunOptions
 from streambox.loadgen.session import Finished, run_load
 
@@ -93,12 +95,14 @@ def nginx_version() -> str:
     return found.strip().rpartition(": ")[2]
 
 
-def measure(port: int, rate_per_s: float, seconds: float, seed: int) -> tuple[Finished, float]:
+def measure(
+    port: int, rate_per_s: float, seconds: float, seed: int, *, realtime: bool = False
+) -> tuple[Finished, float]:
     """One run, and the generator's CPU seconds."""
     target = Target("127.0.0.1", port, "/api/batcher")
     workload = WorkloadOptions(rate_per_s=rate_per_s, duration_ns=round(seconds * 1e9), seed=seed)
     before = time.process_time()
-    options = RunOptions(target=target, check="none")
+    options = RunOptions(target=target, check="none", realtime=realtime)
     finished = run_load(workload, options, "double", Console(stderr=True), quiet=True)
     return finished, time.process_time() - before
 
@@ -122,8 +126,17 @@ def row(rate_per_s: float, finished: Finished, cpu_s: float) -> str:
         f"{rate_per_s:>8,.0f}/s {summary['throughput_per_s']:>10,.0f}/s"
         f" {lag['p50']:>8.0f} {lag['p99']:>8.0f} {lag['p99_9']:>8.0f} {lag['max']:>9.0f}"
         f" {cpu_s / summary['offered'] * 1e6:>9.1f} {summary['unsent'] + sum(summary['errors'].values()):>7}"
-        f"  {summary['verdict']['status']}"
+        f"  {summary['verdict']['status']}{'  realtime' if summary['environment']['realtime'] else ''}"
     )
+
+
+def may_be_realtime() -> bool:
+    try:
+        with at_priority(realtime=True):
+            return True
+    except UsageError as error:
+        print(f"without real-time priority: {error}")
+        return False
 
 
 def main() -> None:
@@ -133,6 +146,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--builtin", action="store_true", help="do not use nginx")
     args = parser.parse_args()
+    priorities = (False, True) if may_be_realtime() else (False,)
     with static_server(args.builtin) as (port, name):
         print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, ", end="")
         print(f"uvloop {uvloop.__version__}, {name}; {args.seconds:g} s a run")
@@ -140,7 +154,9 @@ def main() -> None:
         print(f" {'CPU/req':>9} {'failed':>7}  verdict   (send lag and CPU in µs)")
         for seed in range(args.rounds):
             for rate_per_s in args.rates:
-                print(row(rate_per_s, *measure(port, rate_per_s, args.seconds, seed)), flush=True)
+                for realtime in priorities:
+                    found = measure(port, rate_per_s, args.seconds, seed, realtime=realtime)
+                    print(row(rate_per_s, *found), flush=True)
         most_per_s = wrk_per_s(port, args.seconds)
         if most_per_s is not None:
             print(f"{'wrk -t1 -c64, closed loop':>25} {most_per_s:,.0f}/s")

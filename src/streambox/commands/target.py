@@ -10,6 +10,7 @@ import click
 from streambox.errors import UsageError
 from streambox.loadgen.bodies import Api
 from streambox.loadgen.payload import Method, PayloadOptions
+from streambox.loadgen.process import at_priority
 from streambox.loadgen.rows import AUTO
 from streambox.loadgen.run import RunOptions
 from streambox.loadgen.target import Target, checked_host, checked_path, parse_url, read_headers
@@ -59,6 +60,7 @@ _OPTIONS: Final = (
     click.option(
         "--give-up-after", type=DURATION, help="Do not send what has waited so long for a connection."
     ),
+    click.option("--realtime", is_flag=True, help="Send at real-time priority, where that is permitted."),
     click.option(
         "--api",
         type=click.Choice(get_args(Api)),
@@ -131,6 +133,8 @@ def sending_options(config: Config, given: dict[str, Any], **more: Any) -> RunOp
         raise UsageError("the timeout is 0: no answer could be in time")
     optional = {"timeout_ns": timeout_ns and int(timeout_ns), "connections": given["connections"]}
     optional["ca_file"], optional["verify"] = given.get("ca_file"), not given.get("no_verify")
+    with at_priority(realtime=given["realtime"]):
+        optional["realtime"] = given["realtime"]  # it may: said before anything is drawn
     optional["give_up_after_ns"], optional["workers"] = given.get("give_up_after"), given.get("workers")
     chosen = {key: value for key, value in {**optional, **more}.items() if value is not None}
     return RunOptions(target=target, check=given["check"], **chosen)

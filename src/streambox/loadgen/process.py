@@ -1,4 +1,4 @@
-"""What a process that sends requests asks of its surroundings: signals, quiet, open files."""
+"""What a process that sends requests asks of its surroundings: signals, quiet, priority, open files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import os
 import resource
 import signal
 import sys
 from typing import TYPE_CHECKING, Final
+
+from streambox.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +48,32 @@ def collector_paused() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+@contextlib.contextmanager
+def at_priority(*, realtime: bool) -> Iterator[None]:
+    """
+    With *realtime* this thread runs as soon as it is due, whoever else is on its core.
+
+    Raises UsageError where it may not.
+    """
+    if not realtime:
+        yield
+        return
+    if not hasattr(os, "SCHED_FIFO"):
+        raise UsageError("--realtime: this system knows no real-time priority: leave it out")
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        # What we start does not inherit it.
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except PermissionError:
+        raise UsageError(
+            "--realtime is not permitted: run as root, or with a limit of `ulimit -r 1`"
+        ) from None
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
 
 
 def most_sockets() -> int:

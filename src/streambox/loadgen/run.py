@@ -17,7 +17,7 @@ from streambox.loadgen.live import SilentView
 from streambox.loadgen.loops import ClosedLoop, OpenLoop, SendingLoop
 from streambox.loadgen.merge import begun
 from streambox.loadgen.payload import PayloadSet, Target
-from streambox.loadgen.process import collector_paused, interruptible, most_sockets
+from streambox.loadgen.process import at_priority, collector_paused, interruptible, most_sockets
 from streambox.loadgen.progress import Meter, Standing
 from streambox.loadgen.record import Outcomes, Recorder
 from streambox.loadgen.repertoire import Repertoire
@@ -45,7 +45,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``warm_up_ns``, ``cool_down_ns``: what fell due in the first and last so long is sent, and
     checked, but is not part of the figures. ``ca_file``: who to trust over TLS, in place of
-    the system's; ``verify`` False trusts anybody.
+    the system's; ``verify`` False trusts anybody. ``realtime``: send at real-time priority.
     """
 
     target: Target
@@ -60,6 +60,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     cool_down_ns: int = 0
     ca_file: str | None = None
     verify: bool = True
+    realtime: bool = False
 
     def tls_context(self) -> ssl.SSLContext | None:
         """For a target over TLS. Raises UsageError when ``ca_file`` holds no certificates."""
@@ -145,7 +146,8 @@ class Run:
             await sender.connect(self._first_connections())
             recorder.outcomes.trim()
             start_ns = await self._ready()
-            with collector_paused(), self._signals(self.stop), self._failing():
+            undisturbed = at_priority(realtime=options.realtime)
+            with collector_paused(), undisturbed, self._signals(self.stop), self._failing():
                 self._begin(start_ns)
                 await self._until_quiet()
         finally:

@@ -84,7 +84,7 @@ def run_load(
     if duration_ns <= options.warm_up_ns + options.cool_down_ns:
         raise UsageError("warm-up and cool-down leave nothing of the run: make it longer, or them shorter")
     seed = int(schedule.recipe.get("seed", workload.seed))
-    state = RunState(mode, seed, duration_ns, options.warm_up_ns, options.cool_down_ns)
+    state = RunState(mode, seed, duration_ns, options.warm_up_ns, options.cool_down_ns, options.realtime)
     if not closed and (beyond := warning(schedule, options.workers)) is not None:
         console.print(f"warning: {beyond}", style="yellow", highlight=False)
     view = unfailing(make_live_view(console, quiet=quiet))
@@ -126,6 +126,7 @@ def finish(
         begin_ns=begin_ns,
         failure=failure,
     )
+    summary["environment"]["realtime"] = state.realtime
     summary["excluded"] = len(outcomes) - len(measured)
     summary["window_s"] = [begin_ns / 1e9, (begin_ns + duration_ns) / 1e9]
     figures = LaneFigures(

@@ -43,6 +43,7 @@ class RunState(msgspec.Struct, frozen=True):
     duration_ns: int
     warm_up_ns: int = 0
     cool_down_ns: int = 0
+    realtime: bool = False
 
 
 class Spool(NamedTuple):
